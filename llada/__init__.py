@@ -1,0 +1,1 @@
+"""Masked-diffusion language models (LLaDA, arXiv 2502.09992): model, losses, sampling."""

@@ -1,0 +1,154 @@
+"""Masked diffusion: corrupt a text, and score how well a model restores it (arXiv 2502.09992).
+
+Shapes: B batch, L sequence, M masked positions of the whole batch, D model width, V vocabulary.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (its usual name)
+from torch.utils.checkpoint import checkpoint
+
+from llada.errors import LladaError
+from llada.likelihood import Likelihood, log_likelihood
+from llada.model import Predictor, hidden_and_head
+
+__all__ = [
+    "Likelihood",
+    "answer_positions",
+    "corrupt",
+    "log_likelihood",
+    "mask_probability",
+    "pretrain_loss",
+    "sft_loss",
+    "weighted_masked_loss",
+]
+
+# The paper keeps p away from 0, where its weight 1/p would explode: no weight exceeds 1000.
+EPS = 1e-3
+# Rows of logits alive at once: 1024 x 126,464 in float32 are 0.5 GB.
+CHUNK_ROWS = 1024
+
+
+def mask_probability(t_B: Tensor, eps: float = EPS) -> Tensor:
+    """Return the probability p_B that a token is masked at time t: t itself, kept above eps."""
+    return (1.0 - eps) * t_B + eps
+
+
+def corrupt(
+    x0_BL: Tensor, t_B: Tensor, *, mask_id: int, rng: torch.Generator, eps: float = EPS
+) -> tuple[Tensor, Tensor]:
+    """Mask each token independently with probability p(t) (Eq. 8); return noisy_BL and masked_BL.
+
+    Keep masked_BL: finding the mask id in noisy_BL is not the same, as a text may hold that id.
+    """
+    draw_BL = torch.rand(x0_BL.shape, generator=rng, device=rng.device).to(x0_BL.device)
+    masked_BL = draw_BL < mask_probability(t_B, eps)[:, None]
+    return x0_BL.masked_fill(masked_BL, mask_id), masked_BL
+
+
+def weighted_masked_loss(
+    model: Predictor,
+    noisy_BL: Tensor,
+    targets_BL: Tensor,
+    masked_BL: Tensor,
+    weight_BL: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Tensor:
+    """Return the *sum* over masked positions of weight times cross-entropy, in float32.
+
+    The caller divides, by a denominator that may span machines. Only masked rows reach the head,
+    `chunk_rows` at a time; the logits of all but one chunk are recomputed in the backward pass.
+    Where nothing is masked the sum is exactly zero and still has a gradient (zero) everywhere.
+    """
+    hidden_BLD, head = hidden_and_head(model, noisy_BL, attention_mask)
+
+    def chunk_loss(hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor) -> Tensor:
+        logits_MV = head(hidden_MD).float()
+        return (weight_M * F.cross_entropy(logits_MV, target_M, reduction="none")).sum()
+
+    hidden_MD, target_M = hidden_BLD[masked_BL], targets_BL[masked_BL]
+    weight_M = weight_BL[masked_BL].float()
+    starts = range(0, max(len(target_M), 1), chunk_rows)  # an empty chunk keeps the graph alive
+    chunks = [
+        tuple(rows[start : start + chunk_rows] for rows in (hidden_MD, target_M, weight_M))
+        for start in starts
+    ]
+    if len(chunks) == 1 or not torch.is_grad_enabled():
+        losses = [chunk_loss(*chunk) for chunk in chunks]
+    else:
+        losses = [checkpoint(chunk_loss, *chunk, use_reentrant=False) for chunk in chunks]
+    return torch.stack(losses).sum()
+
+
+def pretrain_loss(
+    model: Predictor,
+    x0_BL: Tensor,
+    *,
+    mask_id: int,
+    rng: torch.Generator,
+    eps: float = EPS,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Tensor:
+    """Return the pre-training loss (Eq. 3): cross-entropy over p, summed, over B * L.
+
+    The divisor counts *all* positions, not the masked ones: that keeps it a bound on the
+    negative log-likelihood per token.
+    """
+    t_B = _times(x0_BL, rng)
+    noisy_BL, masked_BL = corrupt(x0_BL, t_B, mask_id=mask_id, rng=rng, eps=eps)
+    weight_BL = (1.0 / mask_probability(t_B, eps))[:, None].expand_as(x0_BL)
+    loss = weighted_masked_loss(model, noisy_BL, x0_BL, masked_BL, weight_BL, chunk_rows=chunk_rows)
+    return loss / x0_BL.numel()
+
+
+def answer_positions(length: int, prompt_lengths_B: Tensor, answer_lengths_B: Tensor) -> Tensor:
+    """Return answer_BL: true on the answer_lengths_B positions after each prompt."""
+    position_L = torch.arange(length, device=prompt_lengths_B.device)
+    end_B = prompt_lengths_B + answer_lengths_B
+    if bool((answer_lengths_B < 1).any()) or bool((end_B > length).any()):
+        raise LladaError(
+            f"prompt lengths {prompt_lengths_B.tolist()} and answer lengths "
+            f"{answer_lengths_B.tolist()} in rows of {length}; every answer needs 1 token or more "
+            f"and must end within its row: drop the sample or pad the batch with EOS"
+        )
+    return (position_L >= prompt_lengths_B[:, None]) & (position_L < end_B[:, None])
+
+
+def sft_loss(
+    model: Predictor,
+    ids_BL: Tensor,
+    prompt_lengths_B: Tensor,
+    answer_lengths_B: Tensor,
+    *,
+    mask_id: int,
+    rng: torch.Generator,
+    eps: float = EPS,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Tensor:
+    """Return the fine-tuning loss (Eq. 5) of rows holding prompt, answer and EOS padding.
+
+    Prompts are never masked. `answer_lengths_B` counts the padding too, as in the paper: that is
+    how the model learns to end. Each sample is divided by its answer length, then averaged.
+    """
+    answer_BL = answer_positions(ids_BL.shape[1], prompt_lengths_B, answer_lengths_B)
+    t_B = _times(ids_BL, rng)
+    noisy_BL, drawn_BL = corrupt(ids_BL, t_B, mask_id=mask_id, rng=rng, eps=eps)
+    masked_BL = drawn_BL & answer_BL
+    noisy_BL = torch.where(masked_BL, noisy_BL, ids_BL)
+    weight_B = 1.0 / (mask_probability(t_B, eps) * answer_lengths_B)
+    loss = weighted_masked_loss(
+        model,
+        noisy_BL,
+        ids_BL,
+        masked_BL,
+        weight_B[:, None].expand_as(ids_BL),
+        chunk_rows=chunk_rows,
+    )
+    return loss / len(ids_BL)
+
+
+def _times(x0_BL: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw one time per sequence, uniform in [0, 1)."""
+    return torch.rand(len(x0_BL), generator=rng, device=rng.device).to(x0_BL.device)

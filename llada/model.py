@@ -1,0 +1,240 @@
+"""The mask predictor: a bidirectional transformer that guesses every token from the visible ones.
+
+Shapes: B batch, L sequence, D model width, H heads, K key/value heads, E head width, N picked rows,
+V vocabulary. Module names repeat the published LLaDA layout, so the state dict *is* that layout.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (its usual name)
+
+from llada import weights
+from llada.config import ModelConfig
+from llada.errors import LladaError
+
+
+class Predictor(Protocol):
+    """Whatever turns ids into logits: a `MaskPredictor`, or any function of this form."""
+
+    def __call__(self, ids_BL: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Return logits_BLV."""
+        ...
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm in float32, cast back *before* the weight as in the published model."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        """Start as the identity scale."""
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """Scale each row to unit mean square."""
+        wide_BLD = x_BLD.float()
+        wide_BLD = wide_BLD * torch.rsqrt(wide_BLD.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * wide_BLD.to(x_BLD.dtype)
+
+
+def rotary_angles(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
+    """Return the rotation angle of each position and pair of channels, float32, angles_LE.
+
+    Computed for every call: a cached buffer would be rounded by `model.to(torch.bfloat16)`.
+    """
+    exponent_E = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim
+    position_L = torch.arange(length, device=device, dtype=torch.float32)
+    half_LE = position_L[:, None] * (1.0 / theta**exponent_E)[None, :]
+    return torch.cat([half_LE, half_LE], dim=-1)
+
+
+def rotate(x_BHLE: Tensor, cos_LE: Tensor, sin_LE: Tensor) -> Tensor:
+    """Rotate channel i with channel i + E/2 (half-split RoPE), in float32."""
+    wide_BHLE = x_BHLE.float()
+    first, second = wide_BHLE.chunk(2, dim=-1)
+    turned_BHLE = torch.cat([-second, first], dim=-1)
+    return (wide_BHLE * cos_LE + turned_BHLE * sin_LE).to(x_BHLE.dtype)
+
+
+class Block(nn.Module):
+    """One transformer layer: attention, then SwiGLU, each behind a norm and added to the stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Allocate the nine weights of a layer."""
+        super().__init__()
+        width, hidden = config.d_model, config.ffn_hidden
+        self.config = config
+        self.attn_norm = RMSNorm(width, config.rms_norm_eps)
+        self.q_proj = nn.Linear(width, width, bias=False)
+        self.k_proj = nn.Linear(width, config.kv_dim, bias=False)
+        self.v_proj = nn.Linear(width, config.kv_dim, bias=False)
+        self.attn_out = nn.Linear(width, width, bias=False)
+        self.ff_norm = RMSNorm(width, config.rms_norm_eps)
+        self.ff_proj = nn.Linear(width, hidden, bias=False)
+        self.up_proj = nn.Linear(width, hidden, bias=False)
+        self.ff_out = nn.Linear(hidden, width, bias=False)
+
+    def forward(
+        self, x_BLD: Tensor, cos_LE: Tensor, sin_LE: Tensor, visible: Tensor | None
+    ) -> Tensor:
+        """Mix tokens, then channels."""
+        x_BLD = x_BLD + self._attend(self.attn_norm(x_BLD), cos_LE, sin_LE, visible)
+        h_BLD = self.ff_norm(x_BLD)
+        out_BLD: Tensor = self.ff_out(F.silu(self.ff_proj(h_BLD)) * self.up_proj(h_BLD))
+        return x_BLD + out_BLD
+
+    def _attend(
+        self, h_BLD: Tensor, cos_LE: Tensor, sin_LE: Tensor, visible: Tensor | None
+    ) -> Tensor:
+        heads = (self.config.head_dim,)
+        q_BHLE = self.q_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
+        k_BKLE = self.k_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
+        v_BKLE = self.v_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
+        mixed_BHLE = F.scaled_dot_product_attention(
+            rotate(q_BHLE, cos_LE, sin_LE),
+            rotate(k_BKLE, cos_LE, sin_LE),
+            v_BKLE,
+            attn_mask=visible,
+            is_causal=self.config.causal and visible is None,
+            enable_gqa=self.config.n_kv_heads != self.config.n_heads,
+        )
+        out_BLD: Tensor = self.attn_out(mixed_BHLE.transpose(1, 2).flatten(2))
+        return out_BLD
+
+
+class Transformer(nn.Module):
+    """The weights under `model.transformer.` of a published checkpoint."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Allocate the embedding, the layers, the last norm and, if untied, the head."""
+        super().__init__()
+        self.wte = nn.Embedding(config.vocab_size, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.ln_f = RMSNorm(config.d_model, config.rms_norm_eps)
+        self.ff_out = (
+            None if config.tied_embeddings else nn.Linear(config.d_model, config.vocab_size, False)
+        )
+
+
+class Backbone(nn.Module):
+    """The level `model.` of the published names; it holds nothing else."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Hold the transformer."""
+        super().__init__()
+        self.transformer = Transformer(config)
+
+
+class MaskPredictor(nn.Module):
+    """The model of LLaDA: logits for every position, from tokens some of which are masked."""
+
+    def __init__(self, config: ModelConfig, *, rng: torch.Generator | None = None) -> None:
+        """Build the model with fresh weights, drawn from `rng` or from torch's own generator."""
+        super().__init__()
+        self.config = config
+        self.model = Backbone(config)
+        self._draw_weights(rng)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.model.transformer.wte.weight.device
+
+    def forward(self, ids_BL: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Return logits_BLV; `attention_mask` (B, L) is 0 or False where a position is padding."""
+        return self.head(self.hidden(ids_BL, attention_mask))
+
+    def hidden(self, ids_BL: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Return h_BLD, what the head reads: rows nobody asks for need not go through it."""
+        length = ids_BL.shape[1]
+        if length > self.config.max_sequence_length:
+            raise LladaError(
+                f"a sequence of {length} tokens; the model was made for at most "
+                f"{self.config.max_sequence_length}: shorten it, or raise max_sequence_length"
+            )
+        transformer = self.model.transformer
+        h_BLD: Tensor = transformer.wte(ids_BL)
+        angles_LE = rotary_angles(
+            length, self.config.head_dim, self.config.rope_theta, ids_BL.device
+        )
+        cos_LE, sin_LE = angles_LE.cos(), angles_LE.sin()
+        visible = None if attention_mask is None else self._visible(attention_mask)
+        for block in transformer.blocks:
+            h_BLD = block(h_BLD, cos_LE, sin_LE, visible)
+        normed_BLD: Tensor = transformer.ln_f(h_BLD)
+        return normed_BLD
+
+    def head(self, h: Tensor) -> Tensor:
+        """Return logits for hidden rows of any leading shape (..., D)."""
+        transformer = self.model.transformer
+        if transformer.ff_out is None:
+            return F.linear(h, transformer.wte.weight)
+        logits: Tensor = transformer.ff_out(h)
+        return logits
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """Read a folder in the published layout; `dtype=None` keeps the precision of the files."""
+        config = weights.read_config(Path(path))
+        with torch.device("meta"):
+            model = cls(config)
+        shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+        tensors = weights.read_tensors(Path(path), shapes, dtype=dtype, device=device)
+        model.load_state_dict(tensors, assign=True)
+        return model
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write a folder in the published layout."""
+        weights.write(Path(path), self.config, self.state_dict())
+
+    def _visible(self, attention_mask: Tensor) -> Tensor:
+        """Return which keys each query may see, for scaled_dot_product_attention."""
+        keys_B11L = attention_mask.bool()[:, None, None, :]
+        if not self.config.causal:
+            return keys_B11L
+        length = attention_mask.shape[1]
+        square = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device)
+        return keys_B11L & square.tril()
+
+    def _draw_weights(self, rng: torch.Generator | None) -> None:
+        """Draw weights as `init_fn: mitchell`: std 1/sqrt(fan in), outputs shrunk with depth."""
+
+        def draw(weight: Tensor, fan_in: int, shrink: float = 1.0) -> None:
+            std = 1.0 / math.sqrt(fan_in) / shrink
+            nn.init.trunc_normal_(weight, 0.0, std, -3 * std, 3 * std, generator=rng)
+
+        width, transformer = self.config.d_model, self.model.transformer
+        draw(transformer.wte.weight, width)
+        if transformer.ff_out is not None:
+            draw(transformer.ff_out.weight, width)
+        for depth, block in enumerate(transformer.blocks):
+            assert isinstance(block, Block)
+            shrink = math.sqrt(2 * (depth + 1))
+            for inward in (block.q_proj, block.k_proj, block.v_proj, block.ff_proj, block.up_proj):
+                draw(inward.weight, width)
+            draw(block.attn_out.weight, width, shrink)
+            draw(block.ff_out.weight, self.config.ffn_hidden, shrink)
+
+
+def hidden_and_head(
+    model: Predictor, ids_BL: Tensor, attention_mask: Tensor | None = None
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return what the head reads, and the head, so that only the rows in demand pay for it.
+
+    The head is 16 % of a 1B model. A predictor that is only a function has done that work already:
+    its logits are returned with a head that changes nothing.
+    """
+    if isinstance(model, MaskPredictor):
+        return model.hidden(ids_BL, attention_mask), model.head
+    return model(ids_BL, attention_mask=attention_mask), lambda logits: logits

@@ -1,0 +1,34 @@
+"""Classifier-free guidance without a classifier or a trained condition (paper, appendix on CFG).
+
+Shapes: B batch, T prompt plus answer, N picked rows, V vocabulary.
+"""
+
+import torch
+from torch import Tensor
+
+from llada.model import Predictor, hidden_and_head
+
+
+def guided_logits(
+    model: Predictor,
+    ids_BT: Tensor,
+    rows_BT: Tensor,
+    *,
+    prompt_BT: Tensor,
+    mask_id: int,
+    scale: float,
+    attention_mask: Tensor | None = None,
+) -> Tensor:
+    """Return logits_NV at the picked rows, pushed away from what the model says without prompt.
+
+    The unconditional pass sees the prompt masked, every position where it was. A scale of 0 is the
+    model itself and costs one pass instead of two.
+    """
+    if scale == 0.0:
+        hidden, head = hidden_and_head(model, ids_BT, attention_mask)
+        return head(hidden[rows_BT])
+    promptless_BT = ids_BT.masked_fill(prompt_BT, mask_id)
+    both_mask = None if attention_mask is None else attention_mask.repeat(2, 1)
+    hidden, head = hidden_and_head(model, torch.cat([ids_BT, promptless_BT]), both_mask)
+    logits, without = head(hidden[rows_BT.repeat(2, 1)]).chunk(2)
+    return without + (scale + 1.0) * (logits - without)
