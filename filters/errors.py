@@ -1,0 +1,20 @@
+"""The errors of the filters that a person reads: what was found, what is allowed, what to do.
+
+ValueError
+`-- FilterError     a setting, a text column or a model file that cannot be used
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FilterError(ValueError):
+    """A setting, a text column or a model file that cannot be used."""
+
+
+def unknown(kind: str, found: str, allowed: Iterable[str]) -> FilterError:
+    """Return the error for a name that is not in a table, naming the nearest one that is."""
+    names = sorted(allowed)
+    nearest = difflib.get_close_matches(found, names, n=1, cutoff=0.4)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else "use one of these."
+    return FilterError(f"unknown {kind} {found!r}; allowed: {', '.join(names)}; {hint}")

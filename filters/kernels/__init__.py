@@ -1,0 +1,1 @@
+"""Compiled passes over UTF-8 bytes; importing any module but `characters` imports numba."""

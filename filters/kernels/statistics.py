@@ -1,0 +1,135 @@
+"""The fused pass: every statistic of every document of a batch, from the bytes, in one call."""
+
+import numpy as np
+import numpy.typing as npt
+
+from filters.kernels.characters import ALPHA, PUNCTUATION_BIT
+from filters.kernels.compiled import compiled, integer
+from filters.kernels.lines import count_lines, count_symbols, strip
+from filters.kernels.repetition import (
+    joined_grams,
+    repeated_gram_characters,
+    repeated_spans,
+    sequence_grams,
+    top_gram_characters,
+)
+from filters.kernels.words import (
+    Bytes,
+    Hashes,
+    Integers,
+    count_characters,
+    word_facts,
+    word_spans,
+)
+
+Statistics = npt.NDArray[np.float64]
+STATISTICS = 24
+
+
+@compiled
+def batch_statistics(
+    data: Bytes, offsets: Integers, properties: Bytes, stop_words: Integers
+) -> Statistics:
+    """Return the statistics of N documents, float64[STATISTICS, N]; features.py names the rows.
+
+    `offsets` are N + 1 positions in `data`; `stop_words` are packed as in `packed`.
+    """
+    table = np.zeros((STATISTICS, offsets.size - 1), dtype=np.float64)
+    for document in range(offsets.size - 1):
+        begin, end = offsets[document], offsets[document + 1]
+        characters = count_characters(data, begin, end)
+        table[0, document] = characters
+        starts, stops = word_spans(data, begin, end, properties)
+        hashes, powers, lengths, facts = word_facts(data, starts, stops, properties)
+        column = table[:, document]
+        _word_statistics(column, lengths, facts)
+        column[9] = _distinct_stop_words(data, starts, stops, stop_words)
+        _symbol_statistics(column, data, begin, end, properties)
+        _span_statistics(column, data, begin, end, properties)
+        _gram_statistics(column, hashes, powers, lengths)
+    return table
+
+
+@compiled
+def ratio(part: int, whole: int) -> float:
+    """Return part / whole, and 0 of nothing."""
+    return part / whole if whole else 0.0
+
+
+@compiled
+def _word_statistics(column: Statistics, lengths: Integers, facts: Bytes) -> None:
+    words, characters, alphabetic = 0, 0, 0
+    for token in range(lengths.size):
+        alphabetic += facts[token] & ALPHA != 0
+        if facts[token] & PUNCTUATION_BIT:
+            words += 1
+            characters += lengths[token]
+    column[1] = lengths.size
+    column[2] = words
+    column[3] = ratio(characters, words)
+    column[8] = ratio(alphabetic, lengths.size)
+
+
+@compiled
+def packed(data: Bytes, start: int, stop: int) -> int:
+    """Return up to 7 bytes as one integer, first byte lowest."""
+    key = 0
+    for at in range(stop - 1, start - 1, -1):
+        key = key << 8 | integer(data[at])
+    return key
+
+
+@compiled
+def _distinct_stop_words(
+    data: Bytes, starts: Integers, stops: Integers, stop_words: Integers
+) -> int:
+    found = np.zeros(stop_words.size, dtype=np.uint8)
+    for word in range(starts.size):
+        if 2 <= stops[word] - starts[word] <= 4:
+            key = packed(data, starts[word], stops[word])
+            for index in range(stop_words.size):
+                if stop_words[index] == key:
+                    found[index] = 1
+    return integer(found.sum())
+
+
+@compiled
+def _symbol_statistics(
+    column: Statistics, data: Bytes, begin: int, end: int, properties: Bytes
+) -> None:
+    hashes, ellipses = count_symbols(data, begin, end)
+    lines, bullets, ellipsis_ends = count_lines(data, begin, end, properties)
+    tokens = integer(column[1])
+    column[4], column[5] = ratio(hashes, tokens), ratio(ellipses, tokens)
+    column[6], column[7] = ratio(bullets, lines), ratio(ellipsis_ends, lines)
+    column[10] = lines
+
+
+@compiled
+def _span_statistics(
+    column: Statistics, data: Bytes, begin: int, end: int, properties: Bytes
+) -> None:
+    characters = integer(column[0])
+    first, last = strip(data, begin, end, properties)
+    paragraphs, repeats, repeated = repeated_spans(data, first, last, 2)
+    column[11], column[12] = ratio(repeats, paragraphs), ratio(repeated, characters)
+    lines, repeats, repeated = repeated_spans(data, begin, end, 1)
+    column[13], column[14] = ratio(repeats, lines), ratio(repeated, characters)
+
+
+@compiled
+def _gram_statistics(column: Statistics, hashes: Hashes, powers: Hashes, lengths: Integers) -> None:
+    characters = integer(column[0])
+    ends = np.zeros(lengths.size + 1, dtype=np.int64)
+    for word in range(lengths.size):
+        ends[word + 1] = ends[word] + lengths[word]
+    grams = hashes * np.uint64(0)
+    for n in range(1, 5):
+        sequence_grams(grams, hashes, n)
+        if n >= 2:
+            column[13 + n] = ratio(top_gram_characters(grams, ends, n), characters)
+    joined = hashes.copy()
+    for n in range(2, 11):
+        joined_grams(joined, hashes, powers, n)
+        if n >= 5:
+            column[13 + n] = ratio(repeated_gram_characters(joined, ends, n), characters)

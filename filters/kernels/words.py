@@ -1,0 +1,170 @@
+"""Compiled passes over the UTF-8 bytes of one document: characters and words.
+
+Every kernel takes the whole buffer `data` (uint8) and a byte range [begin, end) of it, and is
+linear in its length whatever the bytes are: invalid UTF-8 gives odd code points, never a read
+past `end`.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from filters.kernels.characters import (
+    APOSTROPHE,
+    CLASS,
+    DIGIT,
+    EXTEND,
+    KATAKANA,
+    PUNCTUATION_BIT,
+    SPACE,
+    SYMBOL,
+    WORD,
+)
+from filters.kernels.compiled import compiled, integer
+
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_STIR = np.uint64(0xD6E8FEB86659FD93)
+_ONE = np.uint64(1)
+_HALF = np.uint64(32)
+_DOT, _COMMA = 46, 44
+
+
+@compiled
+def decode(data: Bytes, at: int, end: int) -> tuple[int, int]:
+    """Return the code point at byte `at`, and the number of bytes it takes."""
+    first = integer(data[at])
+    if first < 0x80:
+        return first, 1
+    width = 2 if first < 0xE0 else (3 if first < 0xF0 else 4)
+    if at + width > end:
+        return 0xFFFD, 1
+    code_point = first & (0x7F >> width)
+    for follower in range(at + 1, at + width):
+        code_point = code_point << 6 | integer(data[follower]) & 0x3F
+    return integer(min(code_point, 0x10FFFF)), width
+
+
+@compiled
+def mix(value: np.uint64) -> np.uint64:
+    """Return a bijective scrambling of 64 bits."""
+    value = (value ^ (value >> _HALF)) * _STIR
+    value = (value ^ (value >> _HALF)) * _STIR
+    return value ^ (value >> _HALF)
+
+
+@compiled
+def word_spans(data: Bytes, begin: int, end: int, properties: Bytes) -> tuple[Integers, Integers]:
+    """Return where each token starts and stops, in bytes (filters/text.py defines a token).
+
+    Room for a token a byte is only reserved, not touched; growing an array inside the loop costs
+    an atomic reference count a byte, ten times the rest.
+    """
+    starts = np.empty(end - begin, dtype=np.int64)
+    stops = np.empty(end - begin, dtype=np.int64)
+    count = 0
+    base_class, base_code, base_bits = SPACE, -1, 0
+    at = begin
+    while at < end:
+        code, width = decode(data, at, end)
+        bits = integer(properties[code])
+        kind = bits & CLASS
+        if kind == SPACE:
+            if base_class != SPACE:
+                stops[count - 1] = at
+                base_class = SPACE
+        elif base_class != SPACE and kind == EXTEND:
+            pass
+        elif kind == base_class and (
+            kind == WORD or kind == KATAKANA or (kind == SYMBOL and code == base_code)  # noqa: PLR1714
+        ):
+            base_bits = bits
+        elif not (
+            kind == SYMBOL
+            and base_class == WORD
+            and _joins(data, at + width, end, properties, code, base_bits)
+        ):
+            if base_class != SPACE:
+                stops[count - 1] = at
+            starts[count] = at
+            count += 1
+            base_class, base_code, base_bits = kind, code, bits
+        at += width
+    if base_class != SPACE:
+        stops[count - 1] = end
+    return starts[:count], stops[:count]
+
+
+@compiled
+def _joins(  # noqa: PLR0917
+    data: Bytes, after: int, end: int, properties: Bytes, code: int, base_bits: int
+) -> bool:
+    """Return whether a symbol between a WORD and the byte `after` belongs to both (text.py)."""
+    if after >= end:
+        return False
+    follower = integer(properties[decode(data, after, end)[0]])
+    if properties[code] & APOSTROPHE:
+        return follower & CLASS == WORD
+    joint = code in (_DOT, _COMMA)
+    return bool(joint and base_bits & DIGIT != 0 and follower & DIGIT != 0)
+
+
+@compiled
+def hash_bytes(data: Bytes, begin: int, end: int) -> np.uint64:
+    """Return a polynomial hash of some bytes; 0 of none."""
+    value = np.uint64(0)
+    for at in range(begin, end):
+        value = value * _BASE + np.uint64(data[at]) + _ONE
+    return value
+
+
+@compiled
+def word_facts(
+    data: Bytes, starts: Integers, stops: Integers, properties: Bytes
+) -> tuple[Hashes, Hashes, Integers, Bytes]:
+    """Return hash, power, length in characters and property bits of each token.
+
+    hash(a + b) = hash(a) * power(b) + hash(b), so that n-grams are hashed without a second look
+    at their characters. Of the bits, ALPHA means one character has it, PUNCTUATION_BIT that one
+    character has it not: the token is a word.
+    """
+    hashes = np.empty(starts.size, dtype=np.uint64)
+    powers = np.empty(starts.size, dtype=np.uint64)
+    lengths = np.empty(starts.size, dtype=np.int64)
+    facts = np.empty(starts.size, dtype=np.uint8)
+    for word in range(starts.size):
+        value, power, length, fact = np.uint64(0), _ONE, 0, 0
+        at = integer(starts[word])
+        while at < stops[word]:
+            code, width = decode(data, at, stops[word])
+            fact |= integer(properties[code]) ^ PUNCTUATION_BIT
+            value = value * _BASE + np.uint64(code) + _ONE
+            power *= _BASE
+            at += width
+            length += 1
+        hashes[word], powers[word], lengths[word], facts[word] = value, power, length, fact
+    return hashes, powers, lengths, facts
+
+
+@compiled
+def spaced_words(data: Bytes, begin: int, end: int, properties: Bytes) -> Bytes:
+    """Return the tokens of a text with one space between them, as UTF-8."""
+    starts, stops = word_spans(data, begin, end, properties)
+    spaced = np.full(end - begin + starts.size, 32, dtype=np.uint8)
+    at = 0
+    for word in range(starts.size):
+        size = integer(stops[word] - starts[word])
+        spaced[at : at + size] = data[starts[word] : stops[word]]
+        at += size + 1
+    return spaced[: max(at - 1, 0)]
+
+
+@compiled
+def count_characters(data: Bytes, begin: int, end: int) -> int:
+    """Return the number of characters: bytes that do not continue another."""
+    count = 0
+    for at in range(begin, end):
+        count += data[at] & 0xC0 != 0x80
+    return count

@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+import time
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filters import features
+from filters.errors import FilterError
+from tests.filters import oracle
+from tests.filters.texts import PROSE, any_text, crafted_text
+
+POISON = {
+    "letters": "a" * 1_000_000,
+    "dots": "." * 1_000_000,
+    "apostrophes": "a'" * 500_000,
+    "newlines": "\n" * 1_000_000,
+    "han": "字" * 333_333,
+    "marks": "\u0301" * 500_000,
+    "words": "ab " * 333_333,
+}
+
+
+@given(st.lists(any_text | crafted_text, max_size=4))
+def test_statistics_equal_the_oracle(texts: list[str]) -> None:
+    found = features.compute(pa.array(texts, pa.large_string())).to_pylist()
+    for row, text in zip(found, texts, strict=True):
+        assert row == pytest.approx(oracle.statistics(text), rel=1e-12)
+
+
+def test_chunks_and_types_of_arrow_do_not_matter() -> None:
+    texts = [PROSE, "", "\x00 \x00", "第一章"]
+    whole = features.compute(pa.array(texts, pa.large_string()))
+    assert features.compute(pa.chunked_array([texts[:1], texts[1:]])).equals(whole)
+    assert features.compute(pa.array(texts)).slice(1).equals(whole.slice(1))
+
+
+def test_no_texts_give_no_rows_of_the_same_schema() -> None:
+    assert features.compute(pa.array([], pa.string())).schema == features.SCHEMA
+    assert features.compute(pa.chunked_array([], pa.string())).schema == features.SCHEMA
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_an_unbroken_megabyte_takes_linear_time(name: str) -> None:
+    features.compute(pa.array(["warm up the kernels"]))
+    text = pa.array([POISON[name]], pa.large_string())
+    begin = time.process_time()
+    features.compute(text)
+    assert time.process_time() - begin < 2  # 0.1 s on a quiet core; spaCy's words took 18 minutes
+
+
+@pytest.mark.parametrize("words", ["spacy", "unicod"])
+def test_an_unknown_word_definition_says_what_is_allowed(words: str) -> None:
+    with pytest.raises(FilterError, match=r"allowed: '?unicode"):
+        features.compute(pa.array(["x"]), words=words)
+
+
+def test_importing_filters_leaves_numba_alone() -> None:
+    code = "import sys, filters; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_kernels_compile_where_no_cache_can_be_kept() -> None:
+    code = (
+        "from filters.kernels.compiled import compiled\n"
+        "print(compiled(lambda x: x + 1)(1))"  # a lambda out of a string: no cache has a place
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": "/dev/null/nowhere", "HOME": "/dev/null"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "2", run.stderr

@@ -1,0 +1,26 @@
+"""Texts to test with: hypothesis strategies and documents that pass or fail on purpose."""
+
+from hypothesis import strategies as st
+
+any_text = st.text(max_size=300)
+"""Any code points but surrogates, which UTF-8 cannot hold."""
+
+_VISIBLE = (
+    "the be to a ab b don't ' ’ . ... … , 1 2.5 # - • _ é 中 文 々 ひ ら カ ナ ー 한국 ภา ไทย ລາວ "
+    "١٢ 🙂 １ — == ﬁ"
+)
+_INVISIBLE = ["\n\n", "\n\n\n", "\r\n", "é", "́", "\u200d", "\x00", "👩\u200d👧"]
+_PIECES = st.sampled_from(
+    [*_VISIBLE.split(" "), *_INVISIBLE, *" \n\r\t\x1c\x1f\x85\u2028\xa0", "  "]
+)
+crafted_text = st.lists(_PIECES, max_size=60).map("".join)
+"""Texts dense in everything the definitions of words and lines distinguish."""
+
+PROSE = (
+    "A lighthouse keeper in the north wrote down the weather every evening for forty years. He "
+    "noted that storms came from the west, and that gulls were quiet before them. Nobody asked "
+    "him to do it, but people have since used his notebooks to study how the climate of that "
+    "coast has changed. The ink has faded with time; still, most pages can be read without much "
+    "effort, and the drawings of clouds between the lines are admired to this day."
+)
+"""A paragraph that every rule set keeps."""

@@ -1,0 +1,1 @@
+"""Recipes, plans, runs and lineage: the layer that composes every other package."""

@@ -1,0 +1,67 @@
+"""The table of stage kinds: a new stage is a function, a config and one row here."""
+
+from collections.abc import Mapping
+
+from pipelines import (
+    deduplicate,
+    evaluate,
+    extract,
+    filter,
+    instructions,
+    judge,
+    pretrain,
+    source,
+    tokenize,
+    tokenizer,
+)
+from workflows.stage import Product, StageKind
+
+_DOCUMENTS: Mapping[str, Product] = {"documents": "documents"}
+
+_KINDS = (
+    StageKind("source", source.SourceConfig, source.run, "listing", outside=source.identity),
+    StageKind("extract", extract.ExtractConfig, extract.run, "documents", {"source": "listing"}),
+    StageKind("filter", filter.FilterConfig, filter.run, "documents", _DOCUMENTS),
+    StageKind("dedup", deduplicate.DedupConfig, deduplicate.run, "documents", _DOCUMENTS),
+    StageKind("judge", judge.JudgeConfig, judge.run, "documents", _DOCUMENTS),
+    StageKind("tokenizer", tokenizer.TokenizerConfig, tokenizer.run, "tokenizer", _DOCUMENTS),
+    StageKind(
+        "tokens",
+        tokenize.TokensConfig,
+        tokenize.run,
+        "tokens",
+        {"documents": "documents", "tokenizer": "tokenizer"},
+    ),
+    StageKind(
+        "instructions",
+        instructions.InstructionsConfig,
+        instructions.run,
+        "pairs",
+        {"tokenizer": "tokenizer"},
+    ),
+    StageKind(
+        "pretrain",
+        pretrain.PretrainConfig,
+        pretrain.pretrain,
+        "model",
+        {"tokens": "tokens"},
+        policy="pin",
+    ),
+    StageKind(
+        "sft",
+        pretrain.SftConfig,
+        pretrain.finetune,
+        "model",
+        {"model": "model", "pairs": "pairs"},
+        policy="pin",
+    ),
+    StageKind(
+        "evaluate",
+        evaluate.EvaluateConfig,
+        evaluate.run,
+        "report",
+        {"model": "model", "tokens": "tokens", "pairs": "pairs"},
+    ),
+)
+
+STAGE_KINDS: Mapping[str, StageKind] = {kind.kind: kind for kind in _KINDS}

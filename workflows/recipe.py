@@ -1,0 +1,252 @@
+"""A recipe names stages; this reads its YAML and says file, line and key when it cannot be."""
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from pipelines.workspace import Resources
+from workflows.errors import RecipeError
+from workflows.kinds import STAGE_KINDS
+from workflows.stage import Stage, nearest
+
+Path_ = tuple[str | int, ...]
+_STAGE_KEYS = ["kind", "needs", "config", "resources"]
+
+
+class Recipe(BaseModel):
+    """Stages by name in an order in which each follows what it needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    store: str = "./artifacts"
+    stages: tuple[Stage, ...]
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not name or not all(c.isalnum() or c in "-_" for c in name):
+            raise ValueError(f"found {name!r}; allowed: letters, digits, '-' and '_'")
+        return name
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage of that name; raises RecipeError naming the nearest one."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        known = [stage.name for stage in self.stages]
+        raise RecipeError(
+            f"recipe '{self.name}' has no stage '{name}'; it has {', '.join(known)}."
+            + nearest(name, known)
+        )
+
+    def until(self, name: str) -> "Recipe":
+        """Return the recipe cut to one stage and what it needs."""
+        wanted = {self.stage(name).name}
+        for stage in reversed(self.stages):
+            if stage.name in wanted:
+                wanted.update(stage.needs.values())
+        kept = tuple(stage for stage in self.stages if stage.name in wanted)
+        return self.model_copy(update={"stages": kept})
+
+
+class Source:
+    """The YAML text of a recipe: its values, and the line on which each key stands."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.lines: dict[Path_, int] = {}
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or error
+            raise RecipeError(f"{file}{line}: not valid YAML: {problem}") from error
+        self.value = self._build(node, ()) if node is not None else None
+
+    def _build(self, node: yaml.Node, path: Path_) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            result: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                key = str(key_node.value)
+                line = key_node.start_mark.line + 1
+                if key in result:
+                    raise RecipeError(f"{self.file}:{line}: the key '{key}' stands here twice")
+                self.lines[(*path, key)] = line
+                result[key] = self._build(value_node, (*path, key))
+            return result
+        if isinstance(node, yaml.SequenceNode):
+            return [self._build(child, (*path, i)) for i, child in enumerate(node.value)]
+        return yaml.SafeLoader("").construct_object(node)
+
+    def error(self, path: Path_, message: str) -> RecipeError:
+        """Return an error that names the line of a key (or of the nearest enclosing one)."""
+        where = path
+        while where and where not in self.lines:
+            where = where[:-1]
+        dotted = ".".join(str(part) for part in path)
+        line = self.lines.get(where, 1)
+        return RecipeError(f"{self.file}:{line}: {dotted + ': ' if dotted else ''}{message}")
+
+
+def load_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe file; `overrides` are `stage.key=value` settings, values in YAML.
+
+    Raises:
+        RecipeError: with file, line, key, value, what is allowed and the nearest known key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecipeError(f"{path}: no such recipe. Recipes we ship: workflows/recipes/") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
+    source = Source(text, str(path))
+    for setting, value in (overrides or {}).items():
+        _override(source, setting, value)
+    return _recipe(source)
+
+
+def _override(source: Source, setting: str, value: str) -> None:
+    stage, _, key = setting.partition(".")
+    if not key:
+        raise RecipeError(f"--set {setting}={value}: found no '.'; write --set STAGE.KEY=VALUE")
+    stages = source.value.get("stages") if isinstance(source.value, dict) else None
+    if not isinstance(stages, dict) or stage not in stages:
+        known = sorted(stages) if isinstance(stages, dict) else []
+        raise RecipeError(
+            f"--set {setting}={value}: {source.file} has no stage '{stage}'; it has "
+            f"{', '.join(known)}." + nearest(stage, known)
+        )
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {setting}={value}: the value is not valid YAML") from error
+    target = stages[stage]
+    parts = ["resources", *key.split(".")[1:]] if key.startswith("resources.") else None
+    parts = parts or ["config", *key.split(".")]
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+    target[parts[-1]] = parsed
+
+
+def _recipe(source: Source) -> Recipe:
+    value = source.value
+    if not isinstance(value, dict):
+        raise source.error((), "found no mapping; a recipe has the keys name, store and stages")
+    _known_keys(source, (), value, ["name", "store", "stages"])
+    stages = value.get("stages")
+    if not isinstance(stages, dict) or not stages:
+        raise source.error(("stages",), "found no stages; write `stages:` with one key a stage")
+    built = [_stage(source, name, body, stages) for name, body in stages.items()]
+    ordered = _in_order(source, built)
+    fields = {key: value[key] for key in ("name", "store") if key in value}
+    try:
+        return Recipe(stages=tuple(ordered), **fields)
+    except ValidationError as error:
+        raise _explained(source, (), error, ["name", "store", "stages"]) from error
+
+
+def _stage(source: Source, name: str, body: Any, stages: dict[str, Any]) -> Stage:
+    at: Path_ = ("stages", name)
+    if not all(c.isalnum() or c in "-_" for c in name):
+        raise source.error(at, "a stage's name is made of letters, digits, '-' and '_'")
+    if not isinstance(body, dict):
+        raise source.error(at, "found no mapping; write {kind: ..., needs: ..., config: {...}}")
+    _known_keys(source, at, body, _STAGE_KEYS)
+    kind_name = str(body.get("kind", ""))
+    if kind_name not in STAGE_KINDS:
+        known = sorted(STAGE_KINDS)
+        found = f"found {kind_name!r}" if kind_name else "no kind given"
+        raise source.error(
+            (*at, "kind"), f"{found}; allowed: {', '.join(known)}." + nearest(kind_name, known)
+        )
+    kind = STAGE_KINDS[kind_name]
+    needs = _needs(source, name, body.get("needs"), stages)
+    config = _build_model(source, (*at, "config"), kind.config, body.get("config") or {})
+    resources = _build_model(source, (*at, "resources"), Resources, body.get("resources") or {})
+    assert isinstance(resources, Resources)
+    return Stage(name=name, kind=kind_name, config=config, needs=needs, resources=resources)
+
+
+def _needs(source: Source, name: str, needs: Any, stages: dict[str, Any]) -> dict[str, str]:
+    at: Path_ = ("stages", name, "needs")
+    takes = STAGE_KINDS[stages[name]["kind"]].takes
+    if needs is None:
+        needs = {}
+    if isinstance(needs, str):
+        if len(takes) != 1:
+            raise source.error(
+                at, f"found one stage; name each slot: {{{', '.join(f'{s}: ...' for s in takes)}}}"
+            )
+        needs = {next(iter(takes)): needs}
+    if not isinstance(needs, dict):
+        raise source.error(at, f"found {needs!r}; write a stage's name or {{slot: stage, ...}}")
+    _known_keys(source, at, needs, list(takes))
+    for slot, product in takes.items():
+        if slot not in needs:
+            raise source.error(at, f"the slot '{slot}' ({product}) is missing")
+        producer = needs[slot]
+        if producer not in stages:
+            known = [other for other in stages if other != name]
+            raise source.error(
+                (*at, slot), f"no stage '{producer}'." + nearest(str(producer), known)
+            )
+        body = stages[producer]
+        other = str(body.get("kind")) if isinstance(body, dict) else ""
+        if other in STAGE_KINDS and STAGE_KINDS[other].makes != product:
+            raise source.error(
+                (*at, slot),
+                f"the slot takes {product}, but '{producer}' ({other}) makes "
+                f"{STAGE_KINDS[other].makes}",
+            )
+    return dict(needs)
+
+
+def _in_order(source: Source, stages: list[Stage]) -> list[Stage]:
+    by_name = {stage.name: stage for stage in stages}
+    graph = {stage.name: list(stage.needs.values()) for stage in stages}
+    try:
+        return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise source.error(("stages",), f"the stages need each other in a circle: {circle}") from (
+            error
+        )
+
+
+def _known_keys(source: Source, at: Path_, found: dict[str, Any], known: list[str]) -> None:
+    for key in found:
+        if key not in known:
+            allowed = ", ".join(known) or "nothing"
+            raise source.error(
+                (*at, key), f"unknown key; allowed: {allowed}." + nearest(key, known)
+            )
+
+
+def _build_model(source: Source, at: Path_, model: type[BaseModel], value: Any) -> BaseModel:
+    if not isinstance(value, dict):
+        raise source.error(at, f"found {value!r}; a mapping is needed")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _explained(source, at, error, list(model.model_fields)) from error
+
+
+def _explained(source: Source, at: Path_, error: ValidationError, known: list[str]) -> RecipeError:
+    first = error.errors()[0]
+    path = (*at, *first["loc"])
+    if first["type"] == "extra_forbidden":
+        known_here = known if len(first["loc"]) == 1 else []
+        allowed = f"; allowed: {', '.join(known_here)}." if known_here else "."
+        return source.error(path, f"unknown key{allowed}" + nearest(str(path[-1]), known_here))
+    if first["type"] == "missing":
+        return source.error(path, "is missing and has no default")
+    shown = repr(first.get("input"))
+    found = f"found {shown if len(shown) < 200 else shown[:200] + '...'}; " if first["loc"] else ""
+    return source.error(path, found + first["msg"].removeprefix("Value error, "))

@@ -1,0 +1,196 @@
+"""The page of text at the end of a run: funnel, tokens, loss curve, samples, where things are."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflows.artifact import Artifact, Manifest
+
+WIDTH = 78
+_RULES_SHOWN = 5
+
+
+def page(
+    artifacts: Mapping[str, Artifact], store: Path, *, recipe: str, run_id: str, tracking: str
+) -> str:
+    """Return the page for the artifacts of one run, by stage name in order."""
+    manifests = [artifact.manifest for artifact in artifacts.values()]
+    blocks = [
+        f"{recipe}: run {run_id}",
+        funnel(manifests),
+        *_tokens(manifests),
+        *_curves(manifests),
+        *_figures(manifests),
+        *_samples(manifests),
+        _places(artifacts, store, tracking),
+        _next(artifacts, recipe),
+    ]
+    return "\n\n".join(blocks)
+
+
+def funnel(manifests: Iterable[Manifest]) -> str:
+    """Return documents and bytes through the stages, and what each rule dropped."""
+    lines = [f"{'FUNNEL':<16}{'documents in':>14}{'dropped':>10}{'kept':>10}{'kept MB':>10}"]
+    for manifest in manifests:
+        ledger = manifest.ledger
+        if ledger.unit != "documents":
+            continue
+        lines.append(
+            f"{manifest.name:<16}{ledger.entered.rows:>14,}{ledger.dropped_total.rows:>10,}"
+            f"{ledger.kept.rows:>10,}{ledger.kept.bytes / 1e6:>10.2f}"
+        )
+        ranked = sorted(ledger.dropped.items(), key=lambda item: -item[1].rows)
+        for rule, count in ranked[:_RULES_SHOWN]:
+            share = count.rows / ledger.entered.rows
+            lines.append(f"    {rule:<34}{count.rows:>8,}  {share:>6.1%}  {_bar(share)}")
+        if len(ranked) > _RULES_SHOWN:
+            rest = sum(count.rows for _, count in ranked[_RULES_SHOWN:])
+            label = f"{len(ranked) - _RULES_SHOWN} more rules"
+            lines.append(f"    {label:<34}{rest:>8,}  {rest / ledger.entered.rows:>6.1%}")
+    return "\n".join(lines)
+
+
+def _bar(share: float, width: int = 20) -> str:
+    return "#" * max(1, round(share * width)) if share else ""
+
+
+def _tokens(manifests: Iterable[Manifest]) -> Iterable[str]:
+    for manifest in manifests:
+        if manifest.makes == "tokens":
+            m = manifest.metrics
+            yield (
+                f"TOKENS          {m['tokens']:,.0f} in {m['sequences']:,.0f} sequences of "
+                f"{manifest.info['sequence_length']}, {m['validation_tokens']:,.0f} held out, "
+                f"vocabulary {manifest.info['vocab_size']:,}"
+            )
+
+
+def _curves(manifests: Iterable[Manifest]) -> Iterable[str]:
+    for manifest in manifests:
+        losses = manifest.info.get("losses")
+        if losses:
+            title = (
+                f"LOSS            {manifest.name}: {len(losses)} steps, "
+                f"{manifest.metrics['parameters'] / 1e6:.2f} M parameters"
+            )
+            yield f"{title}\n{plot(losses)}"
+
+
+def plot(values: Sequence[float], *, width: int = 64, height: int = 10) -> str:
+    """Return a terminal plot of a series, averaged into at most `width` columns."""
+    columns = min(width, len(values))
+    edges = [round(i * len(values) / columns) for i in range(columns + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges) if b > a]
+    low, high = min(means), max(means)
+    span = (high - low) or 1.0
+    level = [round((value - low) / span * (height - 1)) for value in means]
+    rows = []
+    for line in range(height - 1, -1, -1):
+        label = low + span * line / (height - 1)
+        marks = "".join("*" if at == line else " " for at in level)
+        rows.append(f"{label:>8.3f} |{marks}".rstrip())
+    rows.append(f"{'':>8} +{'-' * len(means)}")
+    rows.append(f"{'step':>8}  1{len(values):>{max(len(means) - 1, 1)}}")
+    return "\n".join(rows)
+
+
+def _figures(manifests: Iterable[Manifest]) -> Iterable[str]:
+    for manifest in manifests:
+        if manifest.makes == "report":
+            m = manifest.metrics
+            yield (
+                f"EVALUATION      held-out bound (Eq. 6) {m['bound_nats_per_token']:.3f} "
+                f"+- {m['bound_stderr']:.3f} nats a token over {m['sequences']:.0f} sequences; "
+                f"exact match {m['exact_match']:.1%} of {m['problems']:.0f} problems"
+            )
+
+
+def _samples(manifests: Iterable[Manifest]) -> Iterable[str]:
+    for manifest in manifests:
+        for number, sample in enumerate(manifest.info.get("samples", [])[:3], start=1):
+            yield f"SAMPLE {number}        {_quote(sample['prompt'])} -> {_quote(sample['text'])}"
+        for problem in manifest.info.get("problems", [])[:1]:
+            mark = "right" if problem["right"] else f"wrong, it is {problem['answer']}"
+            asked, said = _quote(problem["prompt"]), _quote(problem["text"])
+            yield f"PROBLEM         {asked} -> {said} ({mark})"
+
+
+def _quote(text: str, most: int = 300) -> str:
+    """Return text on one line with nothing in it that a terminal would obey."""
+    plain = "".join(c if c.isprintable() else " " for c in text[:most])
+    return f"“{' '.join(plain.split())}{'…' if len(text) > most else ''}”"
+
+
+def _places(artifacts: Mapping[str, Artifact], store: Path, tracking: str) -> str:
+    lines = [f"WHERE           {store}"]
+    lines += [
+        f"    {name:<14}{artifact.folder.relative_to(store)}"
+        for name, artifact in artifacts.items()
+    ]
+    lines.append(f"    {'MLflow':<14}{tracking}")
+    return "\n".join(lines)
+
+
+def _next(artifacts: Mapping[str, Artifact], recipe: str) -> str:
+    models = [name for name, a in artifacts.items() if a.manifest.makes == "model"]
+    commands: list[str] = []
+    if models:
+        commands.append(f'llada generate --model {models[-1]} --prompt "The function returns"')
+        commands.append(f"llada lineage {models[-1]}")
+    dropped = _a_dropped_document(artifacts)
+    if dropped:
+        commands.append(f"llada explain {dropped}")
+    if not commands:
+        commands.append("llada status")
+    return "\n".join(["NEXT", *(f"    {command}" for command in commands)])
+
+
+def _a_dropped_document(artifacts: Mapping[str, Artifact]) -> str | None:
+    import pyarrow.parquet as pq
+
+    for artifact in artifacts.values():
+        if artifact.manifest.kind != "filter":
+            continue
+        for entry in artifact.manifest.files:
+            if entry.role == "rejects" and entry.rows:
+                table = pq.read_table(artifact.folder / entry.path, columns=["doc_id"])
+                return str(table["doc_id"][0].as_py())
+    return None
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as aligned text columns with a heading."""
+    cells = [[str(row.get(name, "")) for name in columns] for row in rows]
+    widths = [
+        max(len(name), *(len(line[i]) for line in cells)) if cells else len(name)
+        for i, name in enumerate(columns)
+    ]
+    lines = [[name.upper() for name in columns], *cells]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def describe(artifact: Artifact) -> str:
+    """Return what there is to know of one artifact."""
+    m = artifact.manifest
+    size = sum(entry.bytes for entry in m.files)
+    lines = [
+        f"{m.name} ({m.kind})",
+        f"  folder   {artifact.folder}",
+        f"  key      {m.key}",
+        f"  digest   {m.digest}",
+        f"  built    {m.created} in {m.seconds} s by run {m.run_id} of recipe {m.recipe}",
+        f"  commit   {m.commit or 'unknown'}{' with uncommitted changes' if m.dirty_diff else ''}",
+        f"  code     {m.code_hash[:16]} over {len(m.code_parts)} functions ({m.code_policy})",
+        f"  files    {len(m.files)} of {size / 1e6:,.2f} MB",
+    ]
+    lines += [f"  input    {slot}: {r.name}@{r.digest[:12]}" for slot, r in m.inputs.items()]
+    lines += [f"  config   {key}: {value}" for key, value in m.config.items()]
+    ledger = m.ledger
+    lines.append(f"  ledger   {ledger.entered.rows:,} {ledger.unit} in, {ledger.kept.rows:,} kept")
+    lines += [f"           {rule}: {c.rows:,} dropped" for rule, c in ledger.dropped.items()]
+    lines += [f"  metric   {name}: {value:,.4g}" for name, value in m.metrics.items()]
+    return "\n".join(lines)
