@@ -1,10 +1,10 @@
 """The errors of the pipelines that a person reads: what was found, what is allowed, what to do.
 
-    PipelineError
-    |-- InputError      what was handed in cannot be read: a path, a file, a record, a setting
-    |-- StoreError      the store cannot be written or read: full, read-only, damaged
-    |-- LedgerError     a stage's books do not balance: rows were lost or doubled
-    `-- WorkerError     a worker failed on one unit; carries the unit and the worker's traceback
+PipelineError
+|-- InputError      what was handed in cannot be read: a path, a file, a record, a setting
+|-- StoreError      the store cannot be written or read: full, read-only, damaged
+|-- LedgerError     a stage's books do not balance: rows were lost or doubled
+`-- WorkerError     a worker failed on one unit; carries the unit and the worker's traceback
 """
 
 

@@ -60,7 +60,9 @@ def token_shard(sequence_length: int, vocab_size: int) -> pa.Schema:
     """
     return pa.schema(
         [
-            pa.field("input_ids", pa.list_(token_type(vocab_size), sequence_length), nullable=False),
+            pa.field(
+                "input_ids", pa.list_(token_type(vocab_size), sequence_length), nullable=False
+            ),
             pa.field("doc_ids", pa.list_(pa.string()), nullable=False),
             pa.field("offsets", pa.list_(pa.int32()), nullable=False),
         ]

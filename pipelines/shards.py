@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from pipelines import storage
 from pipelines.ledger import Ledger
 
-Role = Literal["data", "rejects", "features", "validation", "report", "model", "aside", "checkpoint"]
+Role = Literal[
+    "data", "rejects", "features", "validation", "report", "model", "aside", "checkpoint"
+]
 
 FOLDER_OF: Mapping[Role, str] = {
     "data": "data",
@@ -115,7 +117,10 @@ class ShardFiles:
         The stream form, because `datasets.Dataset.from_file` maps that one and not the file form.
         """
         path = self._name(role, "arrow")
-        with storage.durable_file(path) as handle, pa.ipc.new_stream(handle, table.schema) as writer:
+        with (
+            storage.durable_file(path) as handle,
+            pa.ipc.new_stream(handle, table.schema) as writer,
+        ):
             writer.write_table(table, max_chunksize=1 << 16)
         self._add(path, role, table.num_rows, None)
 
@@ -129,11 +134,12 @@ class ShardFiles:
         return self._root / FOLDER_OF[role] / f"part-{self._shard}.{self._attempt}.{suffix}"
 
     def _add(self, path: Path, role: Role, rows: int, content: str | None) -> None:
-        self._entries.append(describe(self._root, path, role, self._shard, rows, content))
+        entry = describe(self._root, path, role, shard=self._shard, rows=rows, content=content)
+        self._entries.append(entry)
 
 
 def describe(
-    root: Path, path: Path, role: Role, shard: str, rows: int, content: str | None = None
+    root: Path, path: Path, role: Role, *, shard: str, rows: int, content: str | None = None
 ) -> FileEntry:
     """Return the entry of a file that already lies in the artifact's folder."""
     return FileEntry(

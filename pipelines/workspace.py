@@ -64,7 +64,9 @@ class InputArtifact:
 class UnitWorker(Protocol):
     """Turns one unit of work into one shard record; built once a process, called often."""
 
-    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord: ...
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Do one unit: write its files, publish its record, return it."""
+        ...
 
 
 WorkerFactory = Callable[[], UnitWorker]
@@ -104,8 +106,15 @@ class Workspace:
     inputs: Mapping[str, InputArtifact]
     resources: Resources
     executor: Executor
+    base: Path = field(default_factory=Path.cwd)
+    """The folder that paths in a recipe are relative to."""
     on_progress: Callable[[Progress], None] = lambda _: None
     on_metrics: Callable[[int, Mapping[str, float]], None] = lambda _step, _values: None
+
+    @property
+    def cache(self) -> Path:
+        """Where what may be lost at any time is remembered, for the whole store."""
+        return cache_of(self.root.parents[1])
 
     def input(self, slot: str) -> InputArtifact:
         """Return the artifact bound to a slot."""
@@ -121,3 +130,8 @@ class StageOutput:
     metrics: Mapping[str, float] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     schema: str = ""
+
+
+def cache_of(store: Path) -> Path:
+    """Return the folder of a store for what may be lost at any time."""
+    return store / "_cache"

@@ -11,9 +11,7 @@ def _record(root: Path, attempt: str, rows: int = 3) -> ShardRecord:
     files = ShardFiles(root, "00001", attempt)
     files.write_parquet(pa.table({"doc_id": [str(i) for i in range(rows)]}), "data")
     count = Count(rows=rows)
-    return ShardRecord(
-        shard="00001", files=files.entries, ledger=Ledger(entered=count, kept=count)
-    )
+    return ShardRecord(shard="00001", files=files.entries, ledger=Ledger(entered=count, kept=count))
 
 
 def test_the_first_record_wins_and_the_second_attempt_adopts_it(tmp_path: Path) -> None:

@@ -1,0 +1,238 @@
+"""Measure a model: likelihood bound on held-out text, samples to read, exact match on a task."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.ledger import Count, Ledger
+from pipelines.pretrain import model_folder
+from pipelines.shards import ShardFiles, ShardRecord, save_record
+from pipelines.units import run_units, stage_output
+from pipelines.workspace import InputArtifact, StageOutput, Workspace
+
+
+class EvaluateConfig(BaseModel):
+    """What is measured, and how long."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sequences: int = Field(default=32, ge=1)
+    """Held-out sequences whose likelihood bound is estimated (Eq. 6)."""
+    monte_carlo: int = Field(default=16, ge=1)
+    """Mask draws a sequence; the paper uses 128 for benchmarks (appendix B.5)."""
+    samples: int = Field(default=8, ge=1)
+    """Texts sampled from a held-out beginning by low-confidence remasking."""
+    prompt_length: int = Field(default=16, ge=1)
+    gen_length: int = Field(default=64, ge=1)
+    block_length: int = Field(default=32, ge=1)
+    steps: int = Field(default=64, ge=1)
+    problems: int = Field(default=64, ge=1)
+    """Held-out problems of the generated task, scored by exact match."""
+    seed: int = 0
+
+
+Task = Literal["likelihood", "samples", "problems"]
+
+
+class EvaluateUnit(BaseModel):
+    """A slice of one of the three measurements."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    shard: str
+    task: Task
+    path: str
+    first: int
+    rows: int
+
+
+class EvaluateWorker:
+    """Loads the model once and measures slices."""
+
+    def __init__(self, root: str, attempt: str, model: str, config: EvaluateConfig) -> None:
+        import torch
+
+        from llada.model import MaskPredictor
+        from llada.tokenizer import Tokenizer
+
+        torch.set_num_threads(1)
+        self._root, self._attempt, self._config = Path(root), attempt, config
+        self._tokenizer = Tokenizer.load(Path(model))
+        self._model = MaskPredictor.from_pretrained(
+            Path(model), dtype=torch.float32, device="cpu"
+        ).eval()
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Measure one slice, write its rows as Parquet, return the record."""
+        rows = _MEASURES[unit["task"]](self, EvaluateUnit(**unit))
+        files = ShardFiles(self._root, unit["shard"], self._attempt)
+        files.write_parquet(pa.Table.from_pylist(rows), "report")
+        count = Count(rows=len(rows))
+        record = ShardRecord(
+            shard=unit["shard"],
+            files=files.entries,
+            ledger=Ledger(unit="measurements", entered=count, kept=count),
+        )
+        return save_record(self._root, record)
+
+    def likelihood(self, unit: EvaluateUnit) -> list[dict[str, Any]]:
+        """Return the bound of log p(sequence) in nats, and its standard error (Eq. 6)."""
+        from llada.diffusion import log_likelihood
+
+        return [
+            {"row": number, "tokens": len(ids), "value": bound.value, "stderr": bound.stderr}
+            for number, ids in _sequences(unit)
+            for bound in [
+                log_likelihood(
+                    self._model,
+                    [],
+                    ids,
+                    samples=self._config.monte_carlo,
+                    mask_id=self._tokenizer.special.mask,
+                    rng=self._rng(number),
+                )
+            ]
+        ]
+
+    def samples(self, unit: EvaluateUnit) -> list[dict[str, Any]]:
+        """Return continuations of held-out beginnings."""
+        rows = []
+        for number, ids in _sequences(unit):
+            prompt = ids[: self._config.prompt_length]
+            rows.append(
+                {
+                    "row": number,
+                    "prompt": self._tokenizer.decode(prompt),
+                    "text": self._answer(prompt, number, may_end=False),
+                }
+            )
+        return rows
+
+    def problems(self, unit: EvaluateUnit) -> list[dict[str, Any]]:
+        """Return the model's answers to held-out problems and whether they are right."""
+        from llada.benchmarks.igsm import matches
+
+        from llada.chat import Message, render
+
+        table = pq.read_table(unit.path, partitioning=None).slice(unit.first, unit.rows)
+        rows = []
+        for number, problem in enumerate(table.to_pylist(), start=unit.first):
+            message = Message(role="user", content=problem["prompt"])
+            prompt = render([message], self._tokenizer, add_generation_prompt=True)
+            text = self._answer(prompt, number, may_end=True)
+            right = matches(problem["answer"], text)
+            rows.append({**problem, "text": text, "right": right})
+        return rows
+
+    def _answer(self, prompt: Sequence[int], number: int, *, may_end: bool) -> str:
+        import torch
+
+        from llada.sampling import SamplingConfig, generate
+
+        config = self._config
+        special = self._tokenizer.special
+        sampling = SamplingConfig(
+            steps=config.steps,
+            gen_length=config.gen_length,
+            block_length=config.block_length,
+            forbidden_ids=() if may_end else (special.eos, special.eot),
+        )
+        ids_BP = torch.tensor([list(prompt)])
+        done = generate(self._model, ids_BP, sampling, rng=self._rng(number))
+        return done.answer_texts(self._tokenizer)[0]
+
+    def _rng(self, number: int) -> Any:
+        import torch
+
+        return torch.Generator().manual_seed(self._config.seed * 1_000_003 + number)
+
+
+_MEASURES = {
+    "likelihood": EvaluateWorker.likelihood,
+    "samples": EvaluateWorker.samples,
+    "problems": EvaluateWorker.problems,
+}
+
+
+def run(workspace: Workspace, config: EvaluateConfig) -> StageOutput:
+    """Measure the slot `model` on the slots `tokens` (held-out part) and `pairs` (problems)."""
+    folder = model_folder(workspace.input("model"))
+    units = _units(workspace.input("tokens"), workspace.input("pairs"), config)
+    factory = partial(EvaluateWorker, str(workspace.root), workspace.attempt, str(folder), config)
+    records = run_units(workspace, units, factory, unit="slices")
+    output = stage_output(records, schema="one Parquet a slice", unit="measurements")
+    rows = {unit.shard: unit.task for unit in units}
+    tables: dict[Task, list[dict[str, Any]]] = {"likelihood": [], "samples": [], "problems": []}
+    for record in records:
+        table = pq.read_table(workspace.root / record.files[0].path, partitioning=None)
+        tables[rows[record.shard]] += table.to_pylist()
+    metrics, info = summary(tables)
+    return StageOutput(output.files, output.ledger, metrics, info, output.schema)
+
+
+def summary(
+    tables: Mapping[Task, Sequence[Mapping[str, Any]]],
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the figures (nats a token, perplexity bound, accuracy) and what a person reads."""
+    bounds = tables["likelihood"]
+    tokens = sum(row["tokens"] for row in bounds)
+    nats = -sum(row["value"] for row in bounds) / tokens
+    error = sum(row["stderr"] ** 2 for row in bounds) ** 0.5 / tokens
+    problems = tables["problems"]
+    metrics = {
+        "bound_nats_per_token": nats,
+        "bound_stderr": error,
+        "exact_match": sum(bool(row["right"]) for row in problems) / len(problems),
+        "problems": float(len(problems)),
+        "sequences": float(len(bounds)),
+    }
+    info = {
+        "samples": json.loads(json.dumps([dict(row) for row in tables["samples"]])),
+        "problems": [
+            {key: row[key] for key in ("prompt", "answer", "text", "right")} for row in problems[:3]
+        ],
+    }
+    return metrics, info
+
+
+def _units(
+    tokens: InputArtifact, pairs: InputArtifact, config: EvaluateConfig
+) -> list[EvaluateUnit]:
+    units: list[EvaluateUnit] = []
+    budget = {"likelihood": config.sequences, "samples": config.samples}
+    entries = tokens.entries("validation") or tokens.entries("data")
+    for task in ("likelihood", "samples"):
+        left = budget[task]
+        for number, entry in enumerate(entries):
+            taken = min(left, entry.rows)
+            path = str(tokens.path(entry))
+            units += _slices(task, f"{task}-{number:03d}", path, taken)
+            left -= taken
+    entry = pairs.entries("validation")[0]
+    problems = min(config.problems, entry.rows)
+    return units + _slices("problems", "problems", str(pairs.path(entry)), problems)
+
+
+def _slices(task: str, name: str, path: str, rows: int, size: int = 8) -> list[EvaluateUnit]:
+    return [
+        EvaluateUnit.model_validate(
+            {
+                "shard": f"{name}-{first:05d}",
+                "task": task,
+                "path": path,
+                "first": first,
+                "rows": min(size, rows - first),
+            }
+        )
+        for first in range(0, rows, size)
+    ]
+
+
+def _sequences(unit: EvaluateUnit) -> list[tuple[int, list[int]]]:
+    with pa.memory_map(unit.path) as source:
+        table = pa.ipc.open_stream(source).read_all().slice(unit.first, unit.rows)
+        return list(enumerate(table["input_ids"].to_pylist(), start=unit.first))

@@ -1,0 +1,220 @@
+"""Read listed files into documents; what is no document is kept aside with the reason."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines import schemas, storage
+from pipelines.errors import InputError
+from pipelines.ledger import Count, Ledger
+from pipelines.readers import BrokenFiles, BrokenRecord, Document, Record, read
+from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, save_record
+from pipelines.source import SourceFile
+from pipelines.units import run_units, stage_output
+from pipelines.workspace import InputArtifact, StageOutput, Workspace
+
+_ROW_BYTES = 200
+"""What a row without text counts for where memory is bounded."""
+
+
+class ExtractConfig(BaseModel):
+    """What becomes a document, and how large a shard is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    min_characters: int = Field(default=200, ge=0)
+    """Docstrings below this length are dropped; other formats hold documents, not fragments."""
+    broken_files: BrokenFiles = "stop"
+    """A damaged file stops the stage, or is kept as far as it is readable and recorded."""
+    unit_bytes: int = Field(default=8 << 20, ge=1)
+    """Files are read in units of about this size, and a shard holds about so much text."""
+
+
+class ExtractUnit(BaseModel):
+    """Consecutive files of the listing that are read and recorded as one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    shard: str
+    files: tuple[SourceFile, ...]
+
+
+class ExtractWorker:
+    """Reads the files of a unit; writes documents and rejects in parts of bounded size."""
+
+    def __init__(self, root: str, attempt: str, stage: str, config: ExtractConfig) -> None:
+        self._root, self._attempt, self._stage = Path(root), attempt, stage
+        self._config = config
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Read the unit's files, write its parts, return the record.
+
+        Raises:
+            InputError: a file is gone or changed since it was listed, or is damaged and the config
+                says to stop.
+        """
+        todo = ExtractUnit.model_validate(unit)
+        documents = self._parts(todo.shard, "data", schemas.DOCUMENT)
+        rejects = self._parts(todo.shard, "rejects", schemas.DROPPED)
+        for file in todo.files:
+            _check_unchanged(file)
+            for record in read(file, broken_files=self._config.broken_files):
+                row = _row(record)
+                verdict = self._verdict(file, record)
+                if verdict is None:
+                    documents.add(row, "kept")
+                else:
+                    rejects.add({**row, **verdict, "stage": self._stage}, str(verdict["rule"]))
+        kept, dropped = documents.close(), rejects.close()
+        entered = sum(dropped.values(), start=kept.get("kept", Count()))
+        finished = ShardRecord(
+            shard=todo.shard,
+            files=(*documents.entries, *rejects.entries),
+            ledger=Ledger(entered=entered, kept=kept.get("kept", Count()), dropped=dropped),
+            metrics={"files": len(todo.files), "file_bytes": sum(f.bytes for f in todo.files)},
+        )
+        return save_record(self._root, finished)
+
+    def _parts(self, shard: str, role: Role, schema: pa.Schema) -> "_Parts":
+        def part(number: int) -> ShardFiles:
+            return ShardFiles(self._root, f"{shard}-{number:05d}", self._attempt)
+
+        return _Parts(part, role, schema, self._config.unit_bytes)
+
+    def _verdict(self, file: SourceFile, record: Record) -> dict[str, Any] | None:
+        """Return why a record is dropped (rule, feature, value, limit), None where it is kept."""
+        if isinstance(record, BrokenRecord):
+            return {"rule": record.rule, "feature": "reader", "value": None, "limit": None}
+        if not record.text.strip():
+            return {"rule": "empty_text", "feature": "reader", "value": None, "limit": None}
+        if file.format != "python_docs":
+            return None
+        characters = len(record.text.partition("\n\n")[2])  # without the heading
+        limit = self._config.min_characters
+        if characters >= limit:
+            return None
+        return {
+            "rule": "short_docstring",
+            "feature": "characters",
+            "value": float(characters),
+            "limit": float(limit),
+        }
+
+
+class _Parts:
+    """Collects rows of one role and writes a part whenever enough text has come together."""
+
+    def __init__(
+        self, part: Callable[[int], ShardFiles], role: Role, schema: pa.Schema, most_bytes: int
+    ) -> None:
+        self._part, self._role = part, role
+        self._schema, self._most_bytes = schema, most_bytes
+        self._rows: list[dict[str, Any]] = []
+        self._held = 0
+        self._parts: list[ShardFiles] = []
+        self._row_counts: Counter[str] = Counter()
+        self._byte_counts: Counter[str] = Counter()
+
+    @property
+    def entries(self) -> tuple[FileEntry, ...]:
+        """The files written so far."""
+        return tuple(entry for part in self._parts for entry in part.entries)
+
+    def add(self, row: dict[str, Any], reason: str) -> None:
+        """Take a row and count it under `reason`."""
+        size = len(row["text"].encode())
+        self._rows.append(row)
+        self._row_counts[reason] += 1
+        self._byte_counts[reason] += size
+        self._held += size + _ROW_BYTES
+        if self._held >= self._most_bytes:
+            self._write()
+
+    def close(self) -> dict[str, Count]:
+        """Write what is left; return rows and bytes by reason, sorted."""
+        if self._rows:
+            self._write()
+        return {
+            reason: Count(rows=self._row_counts[reason], bytes=self._byte_counts[reason])
+            for reason in sorted(self._row_counts)
+        }
+
+    def _write(self) -> None:
+        part = self._part(len(self._parts))
+        part.write_parquet(pa.Table.from_pylist(self._rows, schema=self._schema), self._role)
+        self._parts.append(part)
+        self._rows, self._held = [], 0
+
+
+def _row(record: Record) -> dict[str, Any]:
+    """Return a record as a row of DOCUMENT; a broken one tells its place and error as metadata."""
+    row = {"doc_id": record.doc_id, "text": record.text, "source": record.source}
+    if isinstance(record, Document):
+        return {**row, "url": record.url, "metadata": record.metadata}
+    return {**row, "metadata": json.dumps({"position": record.position, "error": record.error})}
+
+
+def _check_unchanged(file: SourceFile) -> None:
+    """Compare a file with the listing; what is read must be what the key was made of."""
+    path = Path(file.uri)
+    if not path.is_file():
+        raise InputError(
+            f"{file.uri}: the file was listed and is gone. Put it back, or run again: the plan "
+            "will list what is there now."
+        )
+    if path.stat().st_size != file.bytes or storage.hash_file(path) != file.xxh3_128:
+        raise InputError(
+            f"{file.uri}: the file changed after it was listed ({file.bytes:,} bytes then, "
+            f"{path.stat().st_size:,} now). Run again: the plan will list what is there now."
+        )
+
+
+def units_of_files(files: list[SourceFile], unit_bytes: int) -> list[ExtractUnit]:
+    """Group consecutive files: a unit ends before the file that would take it over the size."""
+    groups: list[list[SourceFile]] = []
+    held = 0
+    for file in files:
+        if not groups or held + file.bytes > unit_bytes:
+            groups.append([])
+            held = 0
+        groups[-1].append(file)
+        held += file.bytes
+    return [
+        ExtractUnit(shard=f"{number:05d}", files=tuple(group))
+        for number, group in enumerate(groups)
+    ]
+
+
+def listed(artifact: InputArtifact) -> list[SourceFile]:
+    """Return the rows of a source artifact."""
+    return [SourceFile(**row) for table in artifact.tables() for row in table.to_pylist()]
+
+
+def run(workspace: Workspace, config: ExtractConfig) -> StageOutput:
+    """Extract the files of the slot `source`.
+
+    Raises:
+        InputError: see ExtractWorker; also where no file holds a single document.
+    """
+    files = listed(workspace.input("source"))
+    units = units_of_files(files, config.unit_bytes)
+    factory = partial(
+        ExtractWorker,
+        root=str(workspace.root),
+        attempt=workspace.attempt,
+        stage=workspace.stage,
+        config=config,
+    )
+    output = stage_output(run_units(workspace, units, factory), schema=schemas.DOCUMENT.to_string())
+    if not output.ledger.kept.rows:
+        rules = ", ".join(f"{count.rows:,} {rule}" for rule, count in output.ledger.dropped.items())
+        raise InputError(
+            f"no document in {len(files)} files, first {files[0].uri}: found {rules or 'nothing'}. "
+            f"The reasons stand in {workspace.root / 'rejects'}; check the paths and the format "
+            "of the source stage."
+        )
+    return output

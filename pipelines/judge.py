@@ -1,0 +1,200 @@
+"""Let a language model judge a sample, teach a fastText classifier, and filter the rest with it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines import schemas
+from pipelines.errors import InputError
+from pipelines.filter import document_ledger
+from pipelines.ledger import Ledger
+from pipelines.shards import ShardFiles, ShardRecord, describe, save_record
+from pipelines.units import Unit, run_units, stage_output, units_of
+from pipelines.workspace import StageOutput, Workspace
+
+
+class JudgeConfig(BaseModel):
+    """How much is judged, and how much of the rest may stay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    sample: int = Field(default=300, ge=20)
+    """Documents the language model scores 0-5."""
+    keep_share: float = Field(default=0.75, gt=0, lt=1)
+    """Share of documents to keep: a small model's scores rank, no more (docs/decisions.md)."""
+    good_quantile: float = Field(default=0.5, gt=0, lt=1)
+    """Documents whose score reaches this quantile of the sample teach what is good."""
+    seed: int = Field(default=1, ge=0)
+    batch: int = Field(default=20, ge=1)
+    """Documents a unit of judging holds: what a kill can lose."""
+
+
+class ScoreWorker:
+    """Asks the language model about the documents of one small unit."""
+
+    def __init__(self, root: str, attempt: str) -> None:
+        from filters.judge import Judge
+        from filters.local_llm import LocalLlm
+
+        self._root, self._attempt = Path(root), attempt
+        self._judge = Judge(LocalLlm())
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Score the unit's documents, write (doc_id, text, score), return the record."""
+        table = pq.read_table(unit["path"], partitioning=None)
+        table = table.slice(unit["first"], unit["rows"])
+        judged = [self._judge.score(text) for text in table["text"].to_pylist()]
+        table = table.append_column("score", pa.array([one.score for one in judged], pa.float64()))
+        files = ShardFiles(self._root, unit["shard"], self._attempt)
+        files.write_parquet(table, "features")
+        record = ShardRecord(shard=unit["shard"], files=files.entries, ledger=Ledger())
+        return save_record(self._root, record)
+
+
+class ScoreUnit(Unit):
+    """A slice of the sample."""
+
+    first: int
+
+
+class ApplyWorker:
+    """Filters one unit by the classifier."""
+
+    def __init__(
+        self, root: str, attempt: str, stage: str, classifier: str, threshold: float
+    ) -> None:
+        from filters.quality import QualityClassifier
+
+        self._root, self._attempt, self._stage = Path(root), attempt, stage
+        self._classifier = QualityClassifier.load(Path(classifier))
+        self._threshold = threshold
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Read the unit, score it, write both sides, return the record."""
+        documents = pq.read_table(unit["path"], partitioning=None)
+        quality = pa.array(self._classifier.predict(documents["text"]), pa.float64())
+        documents = documents.append_column("quality", quality)
+        keep = pc.greater_equal(documents["quality"], self._threshold)
+        kept, dropped = documents.filter(keep), documents.filter(pc.invert(keep))
+        dropped = _with_verdict(dropped, self._threshold, self._stage)
+        files = ShardFiles(self._root, unit["shard"], self._attempt)
+        files.write_parquet(kept, "data")
+        files.write_parquet(dropped, "rejects")
+        record = ShardRecord(
+            shard=unit["shard"],
+            files=files.entries,
+            ledger=document_ledger(documents, kept, dropped),
+        )
+        return save_record(self._root, record)
+
+
+def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
+    """Judge a sample of the slot `documents`, learn, and filter all of them."""
+    from filters.quality import QualityClassifier
+
+    root, attempt = str(workspace.root), workspace.attempt
+    units = units_of(workspace.input("documents"))
+    sample = _sample(units, 2 * config.sample, config.seed)
+    if sample.num_rows < 20:
+        raise InputError(
+            f"judge: found {sample.num_rows} documents to learn from; at least 20 are needed. "
+            "Loosen the filters before it, or leave the judge out of the recipe."
+        )
+    judged = sample.slice(0, config.sample)
+    scored = run_units(
+        workspace,
+        _score_units(workspace, judged, config.batch),
+        partial(ScoreWorker, root, attempt),
+        unit="batches judged",
+    )
+    scores = pa.concat_tables(
+        pq.read_table(workspace.root / record.files[0].path, partitioning=None) for record in scored
+    )
+    classifier, learned = QualityClassifier.train(
+        scores["text"], scores["score"].to_numpy(), quantile=config.good_quantile, seed=config.seed
+    )
+    fresh = sample.slice(config.sample) if sample.num_rows > config.sample else judged
+    threshold = float(np.quantile(classifier.predict(fresh["text"]), 1 - config.keep_share))
+    model = workspace.root / "aside" / f"quality-{attempt}.bin"
+    model.parent.mkdir(parents=True, exist_ok=True)
+    classifier.save(model)
+    records = run_units(
+        workspace,
+        units,
+        partial(ApplyWorker, root, attempt, workspace.stage, str(model), threshold),
+    )
+    output = stage_output(
+        records,
+        schema=schemas.DOCUMENT.to_string(),
+        info={"threshold": threshold, "judged": judged.num_rows},
+        extra_files=(
+            *(entry for record in scored for entry in record.files),
+            describe(workspace.root, model, "aside", shard=model.name, rows=1),
+        ),
+    )
+    metrics = {
+        **output.metrics,
+        "judged": float(judged.num_rows),
+        "score_mean": float(np.mean(scores["score"].to_numpy())),
+        "classifier_auc": learned.auc,
+        "threshold": threshold,
+    }
+    return StageOutput(output.files, output.ledger, metrics, output.info, output.schema)
+
+
+def _sample(units: Sequence[Unit], count: int, seed: int) -> pa.Table:
+    """Return `count` documents chosen by a hash of their ids: the same for any unit layout."""
+    ids = [
+        doc_id
+        for unit in units
+        for doc_id in pq.read_table(unit.path, columns=["doc_id"], partitioning=None)[
+            "doc_id"
+        ].to_pylist()
+    ]
+    chosen = sorted(ids, key=lambda i: (xxhash.xxh3_64_intdigest(i.encode(), seed=seed), i))[:count]
+    wanted = pa.array(chosen, pa.string())
+    parts = []
+    for unit in units:
+        table = pq.read_table(unit.path, columns=["doc_id", "text"], partitioning=None)
+        parts.append(table.filter(pc.is_in(table["doc_id"], wanted)))
+    found = pa.concat_tables(parts)
+    order = pc.index_in(found["doc_id"], wanted)
+    return found.take(pc.sort_indices(order))
+
+
+def _score_units(workspace: Workspace, sample: pa.Table, batch: int) -> list[ScoreUnit]:
+    files = ShardFiles(workspace.root, "sample", workspace.attempt)
+    files.write_parquet(sample, "aside")
+    path = str(workspace.root / files.entries[0].path)
+    return [
+        ScoreUnit(
+            shard=f"score-{first // batch:05d}",
+            path=path,
+            rows=min(batch, sample.num_rows - first),
+            bytes=0,
+            first=first,
+        )
+        for first in range(0, sample.num_rows, batch)
+    ]
+
+
+def _with_verdict(dropped: pa.Table, threshold: float, stage: str) -> pa.Table:
+    rows = dropped.num_rows
+    dropped = dropped.append_column(
+        schemas.DROPPED.field("rule"), pa.array(["low_quality"] * rows, pa.string())
+    )
+    dropped = dropped.append_column(
+        schemas.DROPPED.field("feature"), pa.array(["quality"] * rows, pa.string())
+    )
+    dropped = dropped.append_column("value", dropped["quality"])
+    dropped = dropped.append_column("limit", pa.array([threshold] * rows, pa.float64()))
+    return dropped.append_column(
+        schemas.DROPPED.field("stage"), pa.array([stage] * rows, pa.string())
+    )

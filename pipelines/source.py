@@ -1,0 +1,266 @@
+"""List the files a run starts from, with their content hashes: the listing is the artifact.
+
+The digest counts names, sizes, formats and content, not where the files lie: a moved folder leaves
+everything downstream as it is.
+"""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+import xxhash
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines import schemas
+from pipelines.errors import InputError
+from pipelines.found_files import FoundFile, files_of
+from pipelines.installed_packages import ALL, package_files
+from pipelines.ledger import Count, Ledger
+from pipelines.shards import ShardFiles
+from pipelines.source_hashes import SourceHashes
+from pipelines.workspace import Progress, StageOutput, Workspace
+
+FileFormat = Literal["jsonl", "parquet", "text", "python_docs", "package_metadata", "pydoc_topics"]
+
+
+class SourceConfig(BaseModel):
+    """Which files: paths on this machine, or the documentation in installed packages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    paths: tuple[str, ...] = ()
+    """Files, folders and patterns, relative to where the command runs."""
+    format: Literal["auto", "jsonl", "parquet", "text", "installed_packages"] = "auto"
+    """`auto` goes by extension; `jsonl`, `parquet` and `text` read every file that way."""
+    packages: tuple[str, ...] = ()
+    """Distribution names; "python" is the standard library, ("*",) everything installed."""
+    max_bytes_per_package: int | None = Field(default=None, ge=1)
+    """Keep a sample of about so many bytes of files of each package."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.format == "installed_packages":
+            self._check_packages()
+        else:
+            self._check_paths()
+        for name in ("paths", "packages"):
+            counts = Counter(getattr(self, name))
+            twice = sorted(value for value, count in counts.items() if count > 1)
+            if twice or "" in counts:
+                found = f"{twice[0]!r} twice" if twice else "an empty string"
+                raise ValueError(f"{name}: found {found}; each is named once: remove it")
+        return self
+
+    def _check_packages(self) -> None:
+        if self.paths:
+            raise ValueError(
+                f"format 'installed_packages' with paths {list(self.paths)}; packages are found "
+                "by name: remove `paths`, or choose the format auto, jsonl, parquet or text"
+            )
+        if not self.packages:
+            raise ValueError(
+                "format 'installed_packages' without packages; name distributions, for example "
+                "packages: [python, numpy], or everything installed: packages: ['*']"
+            )
+        if ALL in self.packages and len(self.packages) > 1:
+            raise ValueError(
+                f"packages {list(self.packages)}: '{ALL}' already means all of them; "
+                f"write ['{ALL}'] or only the names"
+            )
+
+    def _check_paths(self) -> None:
+        if self.packages or self.max_bytes_per_package is not None:
+            field = "packages" if self.packages else "max_bytes_per_package"
+            raise ValueError(
+                f"format '{self.format}' with `{field}`, which only 'installed_packages' reads; "
+                f"remove `{field}` or set format: installed_packages"
+            )
+        if not self.paths:
+            raise ValueError(
+                f"format '{self.format}' without paths; name files, folders or patterns, for "
+                "example paths: [data/*.jsonl.gz]"
+            )
+        remote = [path for path in self.paths if "://" in path]
+        if remote:
+            raise ValueError(
+                f"paths: found the address {remote[0]!r}; this version reads local files: "
+                "mount or copy them, and name the path"
+            )
+
+
+class SourceFile(BaseModel):
+    """One row of a listing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    uri: str
+    format: FileFormat
+    bytes: int
+    xxh3_128: str
+
+
+class DroppedFile(BaseModel):
+    """A file that was found and is not part of the listing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    uri: str
+    bytes: int
+    rule: str
+
+
+class Survey(BaseModel):
+    """Everything a source names: what is listed and what is not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    files: tuple[SourceFile, ...]
+    dropped: tuple[DroppedFile, ...]
+
+
+def survey(config: SourceConfig, base: Path, cache: Path | None = None) -> Survey:
+    """Return the files of a source sorted by name, and what was left out by which rule.
+
+    Hashes are remembered in the folder `cache`, where one is given.
+
+    Raises:
+        InputError: a path, pattern or package is missing, two files would have one name, or
+            nothing is left to read.
+    """
+    hashes = SourceHashes(cache)
+    files: list[SourceFile] = []
+    dropped: list[DroppedFile] = []
+    for found in sorted(_found(config, base), key=lambda file: (file.name, file.path)):
+        status = _status(found.path)
+        size = status.st_size if status is not None else 0
+        rule = found.dropped or ("" if status is not None else "not_a_file")
+        if status is None or rule:
+            dropped.append(DroppedFile(name=found.name, uri=found.path, bytes=size, rule=rule))
+            continue
+        if files and files[-1].name == found.name:
+            raise _same_name(found, files[-1])
+        row = {
+            "name": found.name,
+            "uri": found.path,
+            "format": found.format,
+            "bytes": size,
+            "xxh3_128": hashes.of(found.path, status),
+        }
+        files.append(SourceFile.model_validate(row))
+    hashes.save()
+    if not files:
+        raise _nothing_left(config, dropped)
+    return Survey(files=tuple(files), dropped=tuple(dropped))
+
+
+def listing(config: SourceConfig, base: Path, cache: Path | None = None) -> list[SourceFile]:
+    """Return the files of a source; see `survey`."""
+    return list(survey(config, base, cache).files)
+
+
+def _found(config: SourceConfig, base: Path) -> list[FoundFile]:
+    if config.format == "installed_packages":
+        found = package_files(config.packages, config.max_bytes_per_package)
+    else:
+        found = files_of(config.paths, base, None if config.format == "auto" else config.format)
+    for file in found:
+        try:
+            file.path.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"source: the file name {file.path!a} is not UTF-8, so it cannot be written "
+                "down. Rename the file."
+            ) from error
+    return found
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Return the status of a regular file, None for anything else (a dangling link, a pipe)."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"source: cannot read {path}: {error.strerror}.") from error
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _same_name(one: FoundFile, other: SourceFile) -> InputError:
+    return InputError(
+        f"source: {other.uri} and {one.path} would both be called {one.name!r}, and a document's "
+        "id is made of its file's name. Name the folder above both in `paths`, or one pattern "
+        "that matches both: names are relative to what you configure."
+    )
+
+
+def _nothing_left(config: SourceConfig, dropped: list[DroppedFile]) -> InputError:
+    where = ", ".join(config.paths or config.packages)
+    rules = Counter(file.rule for file in dropped)
+    left_out = ", ".join(f"{count} {rule}" for rule, count in sorted(rules.items()))
+    first = f", first {dropped[0].name!r}" if dropped else ""
+    return InputError(
+        f"source: no file to read in {where}: found {left_out or 'an empty folder'}{first}. Add "
+        "files of a known extension (.jsonl, .parquet, .txt, .md, .rst; also .gz and .zst), or "
+        "say how to read them with `format`."
+    )
+
+
+def identity(config: SourceConfig, base: Path, cache: Path | None = None) -> dict[str, Any]:
+    """Return what of the listing counts for the stage's key, as JSON values.
+
+    Addresses count here and not in the digest: a moved folder is listed anew in a moment, and
+    nothing that depends on the listing runs again.
+    """
+    files = survey(config, base, cache).files
+    return {
+        "files": len(files),
+        "bytes": sum(file.bytes for file in files),
+        "content": _content(files),
+        "addresses": _digest([file.uri] for file in files),
+    }
+
+
+def _content(files: Iterable[SourceFile]) -> str:
+    return _digest([file.name, str(file.bytes), file.xxh3_128, file.format] for file in files)
+
+
+def _digest(rows: Iterable[list[str]]) -> str:
+    digest = xxhash.xxh3_128()
+    for row in rows:
+        digest.update("\0".join([*row, ""]).encode())
+    return digest.hexdigest()
+
+
+def run(workspace: Workspace, config: SourceConfig) -> StageOutput:
+    """Write the listing as one Parquet file, and what was left out beside it."""
+    workspace.on_progress(Progress(0, 1, "listings"))
+    found = survey(config, workspace.base, workspace.cache)
+    files = ShardFiles(workspace.root, "00000", workspace.attempt)
+    rows = [file.model_dump() for file in found.files]
+    table = pa.Table.from_pylist(rows, schema=schemas.LISTING)
+    files.write_parquet(table, "data", content=_content(found.files))
+    if found.dropped:
+        files.write_parquet(
+            pa.Table.from_pylist([d.model_dump() for d in found.dropped]), "rejects"
+        )
+    workspace.on_progress(Progress(1, 1, "listings"))
+    ledger = _ledger(found)
+    return StageOutput(
+        files=files.entries,
+        ledger=ledger,
+        metrics={"files": ledger.kept.rows, "bytes": ledger.kept.bytes},
+        info={"formats": dict(sorted(Counter(file.format for file in found.files).items()))},
+        schema=schemas.LISTING.to_string(),
+    )
+
+
+def _ledger(found: Survey) -> Ledger:
+    kept = Count(rows=len(found.files), bytes=sum(file.bytes for file in found.files))
+    dropped: dict[str, Count] = {}
+    for file in found.dropped:
+        count = dropped.get(file.rule, Count())
+        dropped[file.rule] = count + Count(rows=1, bytes=file.bytes)
+    entered = sum(dropped.values(), start=kept)
+    return Ledger(unit="files", entered=entered, kept=kept, dropped=dropped)
