@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from filters.errors import FilterError
 from filters.text import TextBatch, prefix
 
-MAX_TEXT_BYTES: Final = 2_000
-"""How much of a text is judged: its first 2,000 UTF-8 bytes, cut between characters. A token is a
+MAX_TEXT_BYTES: Final = 1_000
+"""How much of a text is judged: its first 1,000 UTF-8 bytes, cut between characters. A token is a
 byte at least, so that the prompt fits into 4,096 tokens whatever the script."""
 SCORES: Final = ("0", "1", "2", "3", "4", "5")
 

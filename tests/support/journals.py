@@ -154,6 +154,8 @@ class Seen:
         return {
             str(stage): (
                 run.to_dictionary(),
+                [vars(link) for link in run.inputs.model_inputs],
+                [vars(link) for link in run.outputs.model_outputs],
                 len(self.history("base", "loss")),
                 len(self.runs),
                 len(self.models()),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -248,16 +249,36 @@ def test_a_journal_that_cannot_be_read_is_named_and_left_alone(
         ("sqlite:////dev/null/mlflow.db", "File exists"),
         ("file:///tmp/old-style", "maintenance mode"),
         ("carrier-pigeon://loft", "unsupported URI"),
+        ("sqlite:///{store}/damaged.db", "file is not a database"),
     ],
 )
 def test_whatever_is_wrong_with_tracking_is_told_not_raised(
     store: Path, journal: Journal, uri: str, reason: str
 ) -> None:
     write(journal, [started()])
-    result = MlflowMirror(store, uri).sync(journal)
+    (store / "damaged.db").write_text("no database " * 1000)
+    result = MlflowMirror(store, uri.format(store=store)).sync(journal)
 
     assert (result.mirrored, result.pending) == (0, 1)
-    assert reason in (result.problem or "")
+    told = result.problem or ""
+    assert "did not take the records of this run" in told
+    assert reason in told
+
+
+def test_a_run_begun_at_another_tracking_address_is_mirrored_whole(
+    store: Path, journal: Journal
+) -> None:
+    events = whole_run(store)
+    write(journal, events[:3])
+    other = store / "elsewhere"
+    other.mkdir()
+    shutil.copy(store / "mlflow.db", other)
+    MlflowMirror(store, f"sqlite:///{other / 'mlflow.db'}").sync(journal)
+    write(journal, events[3:])
+    result = MlflowMirror(store).sync(journal)
+
+    assert (result.mirrored, result.pending) == (len(events), 0)
+    assert len(Seen(store).runs) == 5
 
 
 def test_the_environment_says_where_records_go(

@@ -1,0 +1,1 @@
+"""Training a mask predictor: token shards in, published weights out, exact under kills."""

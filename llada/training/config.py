@@ -1,0 +1,61 @@
+"""What identifies a training run: the recipe of its numbers, never where or how wide it runs."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from llada.training.schedule import ScheduleConfig
+
+
+class TrainingConfig(BaseModel):
+    """Optimisation recipe; defaults are LLaDA's (section 2.2, B.1) where the paper states them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(gt=0, description="optimizer steps")
+    batch_size: int = Field(default=1280, gt=0, description="sequences per step, over all workers")
+    micro_batch_size: int = Field(
+        default=4, gt=0, description="sequences per forward pass of one worker"
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="source of every draw and of fresh weights"
+    )
+    random_length_fraction: float = Field(
+        default=0.01, ge=0, le=1, description="pre-training sequences cut to U[1, L] (section 2.2)"
+    )
+    mask_floor: float = Field(
+        default=1e-3, gt=0, lt=1, description="epsilon of p = (1 - eps) t + eps"
+    )
+    weight_decay: float = Field(
+        default=0.1, ge=0, description="on matrices; norms and biases have none"
+    )
+    betas: tuple[float, float] = Field(
+        default=(0.9, 0.95), description="AdamW; SMDM's, the paper is mute"
+    )
+    gradient_clip: float = Field(
+        default=1.0, gt=0, description="global norm; SMDM's, the paper is mute"
+    )
+    zero_stage: Literal[1, 2, 3] = Field(default=1, description="what DeepSpeed ZeRO shards")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="bf16", description="forward; masters stay fp32"
+    )
+    checkpoint_every: int = Field(
+        default=1000, gt=0, description="steps; the last step always has one"
+    )
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.batch_size % self.micro_batch_size:
+            msg = (
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size "
+                f"{self.micro_batch_size}; choose a divisor of the batch size"
+            )
+            raise ValueError(msg)
+        if self.schedule.warmup_steps > self.steps:
+            msg = (
+                f"schedule.warmup_steps {self.schedule.warmup_steps} exceeds steps {self.steps}: "
+                "the peak would never be reached; shorten the warm-up or train longer"
+            )
+            raise ValueError(msg)
+        return self

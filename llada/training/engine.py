@@ -1,0 +1,137 @@
+"""DeepSpeed behind three verbs: step, save, load; nothing else here knows how ZeRO works."""
+
+import contextlib
+import io
+import logging
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from llada.diffusion import CHUNK_ROWS
+from llada.model import MaskPredictor
+from llada.training.batch import Batch
+from llada.training.config import TrainingConfig
+from llada.training.objective import Objective
+
+# DeepSpeed reads this when first imported; without it, it guesses and warns.
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+import deepspeed
+import deepspeed.ops
+
+# Otherwise `initialize` compiles this op with g++ (90 s, unused on one host), and a worker killed
+# while compiling leaves a lock file on which every later run hangs for ever.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", r"`torch.distributed.\w+` is deprecated", FutureWarning)
+
+_TAG = "state"
+_LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed's default
+_SHARDS_WEIGHTS = 3  # the ZeRO stage
+
+
+class Step(NamedTuple):
+    """What one optimizer step measured, equal on all ranks: global loss, norm before clipping."""
+
+    loss: float
+    grad_norm: float
+
+
+class Engine:
+    """One rank's part of a sharded model and its AdamW."""
+
+    def __init__(
+        self, model: MaskPredictor, training: TrainingConfig, *, accumulation: int
+    ) -> None:
+        """Shard `model` over the ranks of the environment (RANK, WORLD_SIZE, MASTER_ADDR, ...)."""
+        # ZeRO-3 gathers the head on every call: all ranks must call it equally often, and the
+        # number of chunks follows from the number of masked rows, which differs between them.
+        chunk_rows = 2**31 if training.zero_stage == _SHARDS_WEIGHTS else CHUNK_ROWS
+        engine, *_ = deepspeed.initialize(
+            model=Objective(model.float(), chunk_rows),
+            optimizer=torch.optim.AdamW(
+                _decay_groups(model, training.weight_decay), betas=training.betas
+            ),
+            config=_deepspeed_config(training, accumulation, _size(model)),
+        )
+        self._engine: Any = engine
+        self._world = dist.get_world_size()
+
+    def step(self, batches: Sequence[Batch], learning_rate: float) -> Step:
+        """Update the weights once from this rank's micro-batches.
+
+        The weights in `batches` are normalised over the global batch already, so gradients must be
+        *summed*. DeepSpeed divides by the accumulation (switched off here) and averages over ranks
+        (hence the factor).
+        """
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        total = torch.zeros((), dtype=torch.float64, device=self._engine.device)
+        for batch in batches:
+            loss = self._engine(*(_move(part, self._engine.device) for part in batch))
+            self._engine.backward(loss * self._world, scale_wrt_gas=False)
+            self._engine.step()
+            total += loss.detach()
+        dist.all_reduce(total)
+        norm = self._engine.get_global_grad_norm()
+        return Step(total.item(), math.nan if norm is None else float(norm))
+
+    def save(self, folder: Path) -> None:
+        """Write this rank's weights and optimizer state under `folder`."""
+        self._engine.save_checkpoint(folder, tag=_TAG, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        """Take weights and optimizer state from a folder that `save` wrote at this world size."""
+        found, _ = self._engine.load_checkpoint(folder, tag=_TAG)
+        assert found, f"DeepSpeed loaded nothing from {folder}"
+
+
+def consolidate(folder: Path) -> dict[str, Tensor]:
+    """Return the float32 weights of the predictor from a checkpoint, whatever its ZeRO stage."""
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
+
+    chatter = io.StringIO()
+    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
+        state = get_fp32_state_dict_from_zero_checkpoint(folder, tag=_TAG)
+    prefix = "predictor."
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
+def _decay_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Decay matrices; leave vectors, the scales of norms, alone."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
+    ]
+
+
+def _size(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _deepspeed_config(training: TrainingConfig, accumulation: int, size: int) -> dict[str, Any]:
+    return {
+        "train_micro_batch_size_per_gpu": training.micro_batch_size,
+        "gradient_accumulation_steps": accumulation,
+        "gradient_clipping": training.gradient_clip,
+        "zero_optimization": {
+            "stage": training.zero_stage,
+            "overlap_comm": False,
+            "reduce_bucket_size": min(size, _LARGEST_BUCKET),  # allocated whole, every step
+        },
+        "bf16": {"enabled": training.precision == "bf16"},
+        "steps_per_print": 10**9,
+    }
+
+
+def _move(part: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if part is None else part.to(device, non_blocking=True)

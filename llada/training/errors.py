@@ -1,0 +1,15 @@
+"""What can go wrong in training, for people: found, allowed, what to do."""
+
+from llada.errors import LladaError
+
+
+class ShardError(LladaError):
+    """A data shard is not what the job says it is."""
+
+
+class CheckpointError(LladaError):
+    """The checkpoint folder belongs to another job or another number of workers."""
+
+
+class TrainingError(LladaError):
+    """The run cannot start as asked, or its workers gave up (then: the last lines of one)."""

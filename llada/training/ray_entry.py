@@ -1,0 +1,186 @@
+"""The one door to Ray: run a training job on a group of workers and hear about every step."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from llada.training.errors import TrainingError
+from llada.training.job import StepMetrics, TrainingJob, TrainingReport
+from llada.training.record import ATTEMPTS, METRICS, Tail, read_attempts, read_metrics
+
+if TYPE_CHECKING:
+    from ray.train.v2.api.callback import RayTrainCallback
+
+_POLL_SECONDS = 0.5
+_LAST_LINES = 12
+_RAY_TRAIN = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a node that goes is a failure like any other
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # else every line a worker prints appears twice
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # until a dead worker is noticed; default 2
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # default 60, too short on a busy machine
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # until a frozen one is; default 600
+}
+_COLLECTIVE_TIMEOUT_S = 120
+
+
+class _Group(NamedTuple):
+    """How wide to run, and where Ray keeps what it needs meanwhile."""
+
+    run: str
+    workers: int
+    cpus_per_worker: float
+    storage: str
+    max_failures: int
+
+
+def train(
+    job: TrainingJob,
+    *,
+    workers: int,
+    cpus_per_worker: float,
+    run_name: str,
+    scratch: Path,
+    max_failures: int,
+    on_metrics: Callable[[StepMetrics], None],
+) -> TrainingReport:
+    """Train until the final weights lie in `job.output_dir`, from where an earlier call stopped.
+
+    Ray must be initialised. The state that counts is in `job.checkpoint_dir`; Ray's own (under
+    `scratch`) has a fresh name each call and is deleted. `on_metrics` hears each of the steps
+    0..n-1 exactly once, in order, on the caller's thread, those computed by an earlier call first;
+    if it raises, the workers are stopped and the exception passes through.
+
+    Raises:
+        ShardError, CheckpointError: the job cannot run as it stands; found before workers start.
+        TrainingError: the same, or the workers failed more than `max_failures` times.
+    """
+    import ray
+
+    started = time.monotonic()
+    job = job.resolved()
+    _check(job, workers)
+    run = f"{run_name}-{uuid4().hex[:8]}"
+    tail = Tail(Path(job.checkpoint_dir) / METRICS)
+    # A task of its own: Ctrl-C stays the caller's, and cancelling it ends the whole group whatever
+    # state Ray Train is in.
+    fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, runtime_env={"env_vars": _RAY_TRAIN})
+    group = _Group(run, workers, cpus_per_worker, str(scratch.absolute()), max_failures)
+    pending = fit.remote(job.model_dump_json(), group)
+    try:
+        while not ray.wait([pending], timeout=_POLL_SECONDS)[0]:
+            _tell(tail, on_metrics)
+        failure = ray.get(pending)
+    except ray.exceptions.RayError as error:
+        failure = str(error)
+    finally:
+        ray.cancel(pending, force=True)
+        shutil.rmtree(scratch / run, ignore_errors=True)
+    _tell(tail, on_metrics)
+    if failure:
+        raise TrainingError(_last_words(failure, job, max_failures))
+    return _report(job, run, time.monotonic() - started)
+
+
+def _check(job: TrainingJob, workers: int) -> None:
+    """Find what would stop every attempt before paying for one."""
+    from llada.training.checkpoint import claim_folder, complete_checkpoints, require_world_size
+    from llada.training.loop import open_data, share
+
+    share(job.training, 0, workers)
+    open_data(job)
+    root = Path(job.checkpoint_dir)
+    claim_folder(root, job.identity())
+    for checkpoint in complete_checkpoints(root)[:1]:
+        require_world_size(checkpoint, workers)
+
+
+def _fit(job: str, group: _Group) -> str | None:
+    """Run Ray Train to its end; return the failure, if it gave up."""
+    from ray.train import (
+        FailureConfig,
+        LoggingConfig,
+        RunConfig,
+        ScalingConfig,
+        TrainingFailedError,
+    )
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2._internal.callbacks.placement_group_callback import (
+        PlacementGroupCleanerCallback,
+    )
+
+    class Trainer(TorchTrainer):
+        """Without the detached cleaner actor: it complains every second where Ray has no dashboard.
+
+        Nor is it needed: a placement group ends with the controller that made it.
+        """
+
+        def _create_default_callbacks(self) -> "list[RayTrainCallback]":
+            callbacks = super()._create_default_callbacks()  # type: ignore[misc]  # as below
+            return [c for c in callbacks if not isinstance(c, PlacementGroupCleanerCallback)]
+
+    threads = str(max(1, int(group.cpus_per_worker)))
+    trainer = Trainer(
+        _worker,
+        train_loop_config={"job": job, "run": group.run},
+        scaling_config=ScalingConfig(
+            num_workers=group.workers,
+            use_gpu=False,
+            resources_per_worker={"CPU": group.cpus_per_worker},
+        ),
+        torch_config=TorchConfig(backend="gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+        run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees the class of Train v1
+            name=group.run,
+            storage_path=group.storage,
+            failure_config=FailureConfig(max_failures=group.max_failures),
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}},
+            logging_config=LoggingConfig(log_level="WARNING"),
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        return str(error)
+    return None
+
+
+def _worker(config: dict[str, str]) -> None:
+    # Ray pickles this function by name; the imports happen in the worker.
+    from llada.training.loop import run_rank
+
+    run_rank(TrainingJob.model_validate_json(config["job"]), run=config["run"])
+
+
+def _tell(tail: Tail, on_metrics: Callable[[StepMetrics], None]) -> None:
+    for metrics in tail.new():
+        on_metrics(metrics)
+
+
+def _last_words(failure: str, job: TrainingJob, max_failures: int) -> str:
+    lines = [line for line in failure.splitlines() if line.strip()][-_LAST_LINES:]
+    return (
+        f"training failed, after {max_failures} restarts where the fault allowed one. Last lines "
+        "of the failed worker:\n  " + "\n  ".join(lines) + "\nRemove the cause and run again: it "
+        f"continues from the last complete checkpoint in {job.checkpoint_dir}"
+    )
+
+
+def _report(job: TrainingJob, run: str, seconds: float) -> TrainingReport:
+    root = Path(job.checkpoint_dir)
+    history = read_metrics(root / METRICS, job.training.steps)
+    attempts = read_attempts(root / ATTEMPTS, run)
+    return TrainingReport(
+        steps=len(history),
+        final=history[-1],
+        tokens=sum(metrics.tokens for metrics in history),
+        resumed_at=attempts[0].first_step,
+        restarts=len(attempts) - 1,
+        passed_over=tuple(name for attempt in attempts for name in attempt.passed_over),
+        seconds=seconds,
+        metrics_path=str(root / METRICS),
+        output_dir=job.output_dir,
+    )

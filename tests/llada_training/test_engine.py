@@ -1,0 +1,151 @@
+"""DeepSpeed, whatever its stage, accumulation and ranks, does what plain torch does."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from llada.model import MaskPredictor
+from llada.training.batch import PretrainData
+from llada.training.job import StepMetrics, TrainingJob
+from llada.training.objective import Objective
+from llada.training.record import ATTEMPTS, METRICS, read_attempts, read_metrics
+from tests.llada_training.plain import train_plainly
+from tests.llada_training.tiny import MODEL, VOCABULARY, job, pretrain_shards, training
+
+ONE_RANK: dict[str, dict[str, object]] = {
+    "accumulate-1": {"micro_batch_size": 8},
+    "accumulate-4": {"micro_batch_size": 2},
+    "bf16-long": {"micro_batch_size": 4, "precision": "bf16"},
+}
+TWO_RANKS: dict[str, dict[str, object]] = {
+    "stage-1": {"zero_stage": 1},
+    "stage-2": {"zero_stage": 2},
+    "stage-3": {"zero_stage": 3, "micro_batch_size": 1},
+    "bf16": {"zero_stage": 2, "precision": "bf16"},
+}
+
+
+def run_ranks(world: int, jobs: list[TrainingJob], folder: Path) -> None:
+    paths = []
+    for number, each in enumerate(jobs):
+        paths.append(folder / f"job-{world}-{number}.json")
+        paths[-1].write_text(each.model_dump_json())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    command = [sys.executable, "-m", "tests.llada_training.rank_main", *map(str, paths)]
+    ranks = []
+    for rank in range(world):
+        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
+        ranks.append(
+            subprocess.Popen(
+                command,
+                env={**os.environ, **fixed, **own},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    try:
+        for process in ranks:
+            output, _ = process.communicate(timeout=120)
+            assert process.returncode == 0, output[-3000:]
+    finally:
+        for process in ranks:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainingJob]:
+    folder = tmp_path_factory.mktemp("ranks")
+    one = {name: job(folder / name, training(**each)) for name, each in ONE_RANK.items()}
+    one["sft"] = job(folder / "sft", training(), objective="sft")
+    two = {name: job(folder / name, training(**each)) for name, each in TWO_RANKS.items()}
+    run_ranks(1, list(one.values()), folder)
+    run_ranks(2, list(two.values()), folder)
+    return one | two
+
+
+@pytest.fixture(scope="module")
+def oracle(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[list[float], list[float], MaskPredictor]:
+    return train_plainly(job(tmp_path_factory.mktemp("plain"), training()))
+
+
+def history(job: TrainingJob) -> list[StepMetrics]:
+    return read_metrics(Path(job.checkpoint_dir) / METRICS, job.training.steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["accumulate-1", "accumulate-4", "stage-1", "stage-2", "stage-3"])
+def test_every_cut_of_the_work_follows_plain_torch(
+    name: str, runs: dict[str, TrainingJob], oracle: tuple[list[float], list[float], MaskPredictor]
+) -> None:
+    losses, norms, model = oracle
+    found = history(runs[name])
+    assert [m.loss for m in found] == pytest.approx(losses, rel=2e-4)
+    assert [m.grad_norm for m in found] == pytest.approx(norms, rel=2e-3)
+    assert [m.step for m in found] == list(range(12))
+    exported = MaskPredictor.from_pretrained(runs[name].output_dir)
+    for key, expected in model.state_dict().items():
+        assert torch.allclose(exported.state_dict()[key], expected, atol=5e-4), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bf16", "bf16-long"])
+def test_bf16_stays_near_and_exports_its_float32_masters(
+    name: str, runs: dict[str, TrainingJob], oracle: tuple[list[float], list[float], MaskPredictor]
+) -> None:
+    assert [m.loss for m in history(runs[name])] == pytest.approx(oracle[0], rel=0.1)
+    exported = MaskPredictor.from_pretrained(runs[name].output_dir)
+    head = exported.model.transformer.blocks[0].get_parameter("q_proj.weight")
+    assert head.dtype == torch.float32
+    assert not torch.equal(head, head.bfloat16().float())
+
+
+@pytest.mark.slow
+def test_every_stage_resumes_to_the_same_weights(
+    runs: dict[str, TrainingJob], tmp_path: Path
+) -> None:
+    jobs = [runs[name] for name in TWO_RANKS]
+    undisturbed = [(Path(j.output_dir) / "model.safetensors").read_bytes() for j in jobs]
+    before = [[m.loss for m in history(j)] for j in jobs]
+    for each in jobs:
+        (last,) = Path(each.checkpoint_dir).glob("step-000012.*")
+        (last / "COMPLETE.json").unlink()
+        shutil.rmtree(each.output_dir)
+    run_ranks(2, jobs, tmp_path)
+    assert [
+        read_attempts(Path(j.checkpoint_dir) / ATTEMPTS, "test")[-1].first_step for j in jobs
+    ] == [8] * len(jobs)
+    assert [[m.loss for m in history(j)] for j in jobs] == before
+    resumed = [(Path(j.output_dir) / "model.safetensors").read_bytes() for j in jobs]
+    assert resumed == undisturbed
+
+
+@pytest.mark.slow
+def test_fine_tuning_follows_plain_torch(runs: dict[str, TrainingJob]) -> None:
+    losses, _, _ = train_plainly(runs["sft"])
+    assert [m.loss for m in history(runs["sft"])] == pytest.approx(losses, rel=2e-4)
+
+
+def test_a_cut_row_costs_what_the_short_text_alone_would_cost(tmp_path: Path) -> None:
+    config = training(random_length_fraction=1.0)
+    data = PretrainData(pretrain_shards(tmp_path), 32, config, VOCABULARY)
+    model = MaskPredictor(MODEL, rng=torch.Generator().manual_seed(0))
+    objective = Objective(model, chunk_rows=1000)
+    for index in range(8):
+        cut = data.batch(0, range(index, index + 1))
+        assert cut.attention_BL is not None
+        length = int(cut.attention_BL.sum())
+        alone = [part[:, :length] for part in cut[:4]]
+        assert objective(*cut).item() == pytest.approx(objective(*alone, None).item(), rel=1e-5)

@@ -1,0 +1,162 @@
+"""Training on Ray survives what happens to real runs, and ends in the same weights."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pyarrow as pa
+import pytest
+
+from llada.training.errors import CheckpointError, TrainingError
+from llada.training.job import StepMetrics, TrainingJob, TrainingReport
+from llada.training.ray_entry import train
+from llada.training.record import read_metrics
+from tests.llada_training.plain import train_plainly
+from tests.llada_training.tiny import SEQ_LEN, job, training, write_shard
+
+STEPS = 60
+SEED = int(os.environ.get("LLADA_KILL_SEED", "0"))
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("ray_session"),
+    pytest.mark.filterwarnings("default"),  # Ray's own, in the driver
+]
+
+
+def make_job(folder: Path) -> TrainingJob:
+    return job(folder, training(steps=STEPS, checkpoint_every=7))
+
+
+def run(
+    job: TrainingJob, on_metrics: Callable[[StepMetrics], None], *, max_failures: int = 0
+) -> TrainingReport:
+    return train(
+        job,
+        workers=2,
+        cpus_per_worker=1,
+        run_name="test",
+        scratch=Path(job.checkpoint_dir).parent / "scratch",
+        max_failures=max_failures,
+        on_metrics=on_metrics,
+    )
+
+
+def weights(job: TrainingJob) -> bytes:
+    return (Path(job.output_dir) / "model.safetensors").read_bytes()
+
+
+def losses(report: TrainingReport) -> list[float]:
+    return [m.loss for m in read_metrics(Path(report.metrics_path), STEPS)]
+
+
+def moment_to_kill(name: str) -> int:
+    step = random.Random(f"{SEED}-{name}").randrange(5, 40)
+    print(f"LLADA_KILL_SEED={SEED}: kill {name} when step {step} is heard of")
+    return step
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, ray_session: None
+) -> tuple[TrainingJob, list[float]]:
+    whole = make_job(tmp_path_factory.mktemp("undisturbed"))
+    heard: list[int] = []
+    report = run(whole, lambda metrics: heard.append(metrics.step))
+    assert heard == list(range(STEPS))
+    assert (report.steps, report.resumed_at, report.restarts) == (STEPS, 0, 0)
+    return whole, losses(report)
+
+
+def test_two_workers_follow_plain_torch(undisturbed: tuple[TrainingJob, list[float]]) -> None:
+    whole, found = undisturbed
+    expected, _, _ = train_plainly(whole)
+    assert found[:12] == pytest.approx(expected[:12], rel=2e-4)
+
+
+def test_a_kill_of_a_worker_then_resume_is_bit_equal(
+    tmp_path: Path, undisturbed: tuple[TrainingJob, list[float]]
+) -> None:
+    victim_job, step = make_job(tmp_path), moment_to_kill("worker")
+    heard: list[int] = []
+
+    def kill_one(metrics: StepMetrics) -> None:
+        heard.append(metrics.step)
+        if metrics.step == step:
+            own = psutil.Process().children(recursive=True)
+            victims = [p for p in own if "RayTrainWorker" in " ".join(p.cmdline())]
+            random.Random(SEED).choice(victims).kill()
+
+    report = run(victim_job, kill_one, max_failures=2)
+    assert report.restarts == 1
+    assert heard == list(range(STEPS))
+    assert losses(report) == undisturbed[1]
+    assert weights(victim_job) == weights(undisturbed[0])
+
+
+def test_a_kill_of_the_driver_then_resume_is_bit_equal(
+    tmp_path: Path, undisturbed: tuple[TrainingJob, list[float]]
+) -> None:
+    victim_job, step = make_job(tmp_path), moment_to_kill("driver")
+    (tmp_path / "job.json").write_text(victim_job.model_dump_json())
+    command = [sys.executable, "-m", "tests.llada_training.driver"]
+    driver = subprocess.Popen(
+        [*command, str(tmp_path / "job.json"), str(tmp_path / "scratch")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert driver.stdout is not None
+    for line in driver.stdout:
+        if line.strip() == str(step):
+            break
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    assert not Path(victim_job.output_dir).exists()
+    heard: list[int] = []
+    report = run(victim_job, lambda metrics: heard.append(metrics.step))
+    assert report.resumed_at >= step // 7 * 7
+    assert report.resumed_at % 7 == 0
+    assert heard == list(range(STEPS))
+    assert losses(report) == undisturbed[1]
+    assert weights(victim_job) == weights(undisturbed[0])
+
+
+def test_an_exception_of_the_listener_stops_the_workers(tmp_path: Path) -> None:
+    def stop(metrics: StepMetrics) -> None:
+        raise KeyError(metrics.step)
+
+    with pytest.raises(KeyError):
+        run(make_job(tmp_path), stop)
+    own = [p for p in psutil.Process().children(recursive=True) if p.is_running()]
+    _, alive = psutil.wait_procs(
+        [p for p in own if "RayTrainWorker" in " ".join(p.cmdline())], timeout=20
+    )
+    assert not alive
+
+
+def test_a_failing_worker_says_what_to_do(tmp_path: Path) -> None:
+    table = pa.table({"input_ids": pa.array([[64] * SEQ_LEN] * 8, pa.list_(pa.uint16(), SEQ_LEN))})
+    wrong = make_job(tmp_path).model_copy(
+        update={"shards": (write_shard(tmp_path / "wrong.arrow", table),)}
+    )
+    with pytest.raises(TrainingError, match=r"(?s)token id 64 in the data.*run again"):
+        run(wrong, lambda metrics: None)
+
+
+def test_a_changed_number_of_workers_or_job_is_refused_before_any_worker(
+    undisturbed: tuple[TrainingJob, list[float]],
+) -> None:
+    whole, _ = undisturbed
+    arguments = {"cpus_per_worker": 1.0, "run_name": "t", "max_failures": 0}
+    scratch = Path(whole.checkpoint_dir).parent
+    with pytest.raises(CheckpointError, match="written by 2 workers, this run has 1"):
+        train(whole, workers=1, scratch=scratch, on_metrics=print, **arguments)  # type: ignore[arg-type]
+    other = whole.model_copy(update={"training": training(steps=STEPS + 1)})
+    with pytest.raises(CheckpointError, match="another job: training was"):
+        train(other, workers=2, scratch=scratch, on_metrics=print, **arguments)  # type: ignore[arg-type]
