@@ -19,6 +19,10 @@ _ERRORS = {kind.__name__: kind for kind in (InputError, StoreError)}
 class InProcess:
     """Runs units one after another in this process: for tests and for a REPL."""
 
+    def connect(self) -> None:
+        """Start Ray on this machine: training always runs on Ray."""
+        start_ray()
+
     def map_units(
         self,
         factory: WorkerFactory,
@@ -42,6 +46,10 @@ class OnRay:
     def __init__(self, address: str | None = None) -> None:
         self._address = address
 
+    def connect(self) -> None:
+        """Connect to the cluster, or start Ray on this machine."""
+        start_ray(self._address)
+
     def map_units(
         self,
         factory: WorkerFactory,
@@ -50,7 +58,7 @@ class OnRay:
         finished: Callable[[ShardRecord], None],
     ) -> list[ShardRecord]:
         """Run every unit on Ray; raises the worker's own error for the first unit that fails."""
-        start_ray(self._address)
+        self.connect()
         import ray.data
 
         rows = [{"shard": unit["shard"], "unit": json.dumps(unit)} for unit in units]

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from llada.training.config import TrainingConfig
 from llada.training.schedule import ScheduleConfig
-from pipelines.executors import start_ray
 from pipelines.ledger import Count, Ledger
 from pipelines.shards import describe
 from pipelines.storage import write_bytes
@@ -136,7 +135,7 @@ def _run(workspace: Workspace, job: "TrainingJob", train: "Callable[..., object]
         note = f"loss {metrics.loss:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
         workspace.on_progress(Progress(metrics.step + 1, total, "steps", note))
 
-    start_ray()
+    workspace.executor.connect()
     with TemporaryDirectory(prefix="llada-train-") as scratch:
         train(
             job,

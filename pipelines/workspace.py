@@ -75,6 +75,10 @@ WorkerFactory = Callable[[], UnitWorker]
 class Executor(Protocol):
     """Where units run: in this process (tests) or on Ray. A stage does not know which."""
 
+    def connect(self) -> None:
+        """Make sure Ray is up, for a stage that hands it a job of its own (training)."""
+        ...
+
     def map_units(
         self,
         factory: WorkerFactory,

@@ -129,6 +129,29 @@ def test_generate_is_fixed_by_its_seed(built: tuple[Path, str]) -> None:
     assert first == second != other
 
 
+def test_changed_training_code_stops_the_run_until_someone_decides(
+    built: tuple[Path, str],
+) -> None:
+    folder, _ = built
+    path = next(folder.glob("store/pretrain/base-*/manifest.json"))
+    published = path.read_bytes()
+    manifest = json.loads(published)
+    manifest["code_parts"]["llada.training.loop.run_rank"] = "another"
+    manifest["code_hash"] = "another"
+    path.write_text(json.dumps(manifest))
+    try:
+        plan = json.loads(llada("plan", "small.yaml", "--json", cwd=folder).stdout)["stages"]
+        rows = {row["name"]: row for row in plan}
+        assert rows["base"]["verdict"] == "DRIFT"
+        assert "llada.training.loop.run_rank changed" in rows["base"]["why"]
+        refused = llada("run", "small.yaml", cwd=folder, check=1).stderr
+        assert "--accept-drift" in refused
+        assert "--force base" in refused
+        assert "11 reused" in llada("run", "small.yaml", "--accept-drift", cwd=folder).stdout
+    finally:
+        path.write_bytes(published)
+
+
 def test_killed_drivers_lose_nothing_and_the_next_run_completes(
     built: tuple[Path, str], tmp_path: Path
 ) -> None:

@@ -13,8 +13,13 @@ _INVISIBLE = ["\n\n", "\n\n\n", "\r\n", "é", "́", "\u200d", "\x00", "👩\u20
 _PIECES = st.sampled_from(
     [*_VISIBLE.split(" "), *_INVISIBLE, *" \n\r\t\x1c\x1f\x85\u2028\xa0", "  "]
 )
-crafted_text = st.lists(_PIECES, max_size=60).map("".join)
-"""Texts dense in everything the definitions of words and lines distinguish."""
+_FEW_PIECES = st.lists(_PIECES, min_size=1, max_size=4).map(lambda pieces: [*pieces, " ", "\n\n"])
+crafted_text = st.one_of(
+    st.lists(_PIECES, max_size=60),
+    st.lists(_PIECES, min_size=30, max_size=60),  # hypothesis' own lists have five pieces or so
+    _FEW_PIECES.flatmap(lambda pieces: st.lists(st.sampled_from(pieces), min_size=40, max_size=90)),
+).map("".join)
+"""Texts dense in all that the definitions of words and lines distinguish, and in repetition."""
 
 PROSE = (
     "A lighthouse keeper in the north wrote down the weather every evening for forty years. He "

@@ -255,6 +255,16 @@ def test_a_damaged_file_set_aside_gives_what_is_readable_then_one_record(
     assert _texts(documents) == whole[: len(documents)]
 
 
+def test_a_flipped_letter_in_a_parquet_page_is_noticed_by_its_checksum(
+    read_bytes: Read, tmp_path: Path
+) -> None:
+    plain = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    content = _parquet(["abcdefgh"], tmp_path / "t", write_statistics=False, **plain)
+    assert _texts(read_bytes("a.parquet", content)) == ["abcdefgh"]
+    with pytest.raises(InputError, match="checksum"):
+        read_bytes("a.parquet", content.replace(b"abcdefgh", b"abcdEfgh"))
+
+
 def test_no_line_of_a_bomb_is_held(tmp_path: Path) -> None:
     path = tmp_path / "bomb.jsonl.gz"
     with gzip.open(path, "wb", compresslevel=9) as bomb:
