@@ -84,7 +84,7 @@ class MlflowWriter:
                 self.stream(str(event.stage), [event])
 
     def stream(self, stage: str, events: Sequence[Event]) -> None:
-        """Mirror `metrics` events of one stage by their steps, in as few calls as MLflow allows."""
+        """Mirror `metrics` events of one stage by their steps; MlflowClient cuts long lists."""
         from mlflow.entities import Metric
 
         points = [
@@ -92,8 +92,7 @@ class MlflowWriter:
             for event in events
             for key, value in values.metrics(event.data["values"]).items()
         ]
-        for chunk in values.chunks(points, values.METRICS_A_CALL):
-            self._client.log_batch(self._state.stages[stage], metrics=chunk)
+        self._client.log_batch(self._state.stages[stage], metrics=points)
         self._state.last_step[stage] = events[-1].step or 0
         self._state.last_time = events[-1].time
 
@@ -151,15 +150,14 @@ class MlflowWriter:
         if stage not in self._state.running:
             self._state.running.append(stage)
         params = [Param(key, value) for key, value in values.params(data["config"]).items()]
-        for chunk in values.chunks(params, values.PARAMS_A_CALL):
-            self._client.log_batch(run, params=chunk)
+        self._client.log_batch(run, params=params)
         self._client.log_dict(run, data["config"], "config.json")
-        datasets, models = self._inputs(run, data["inputs"])
+        datasets, models = self._inputs(data["inputs"])
         if datasets or models:
             self._client.log_inputs(run, datasets=datasets, models=models)
 
     def _inputs(
-        self, run: str, inputs: Mapping[str, Mapping[str, Any]]
+        self, inputs: Mapping[str, Mapping[str, Any]]
     ) -> tuple[list["DatasetInput"], list["LoggedModelInput"]]:
         from mlflow.entities import LoggedModelInput
 
@@ -173,8 +171,7 @@ class MlflowWriter:
             if label not in self._state.models
         ]
         models = [self._state.models[label] for label in slots if label in self._state.models]
-        linked = {link.model_id for link in self._links(run, "inputs")} if models else set()
-        return datasets, [LoggedModelInput(model) for model in models if model not in linked]
+        return datasets, [LoggedModelInput(model) for model in models]
 
     def _stage_finished(self, event: Event) -> None:
         from mlflow.entities import Metric, RunTag
@@ -189,10 +186,11 @@ class MlflowWriter:
         }
         # At the last step, so that a streamed metric of the same name keeps its curve.
         step, time = self._state.last_step.get(stage, 0), _millis(event.time)
-        for chunk in values.chunks(list(found.items()), values.METRICS_A_CALL):
-            self._client.log_batch(run, metrics=[Metric(k, v, time, step) for k, v in chunk])
-        tagged = [RunTag(key, value) for key, value in values.tags(tags).items()]
-        self._client.log_batch(run, tags=tagged)
+        self._client.log_batch(
+            run,
+            metrics=[Metric(key, value, time, step) for key, value in found.items()],
+            tags=[RunTag(key, value) for key, value in values.tags(tags).items()],
+        )
         if data["model"]:
             self._link_model(run, output, step)
         else:
@@ -215,11 +213,6 @@ class MlflowWriter:
         if stage in self._state.running:
             self._state.running.remove(stage)
 
-    def _links(self, run: str, side: str) -> list[Any]:
-        """Return the models already linked to a run: MLflow would list a second link twice."""
-        links = getattr(self._client.get_run(run), side)
-        return list(getattr(links, f"model_{side}")) if links else []
-
     def _link_model(self, run: str, output: Mapping[str, Any], step: int) -> None:
         from mlflow.entities import LoggedModelOutput
 
@@ -228,7 +221,9 @@ class MlflowWriter:
         if model is None:
             model = self._create_model(run, output)
         self._state.models[label] = model
-        if all(link.model_id != model for link in self._links(run, "outputs")):
+        linked = self._client.get_run(run).outputs
+        if all(link.model_id != model for link in (linked.model_outputs if linked else ())):
+            # Only once: MLflow refuses a second link.
             self._client.log_outputs(run, [LoggedModelOutput(model, step)])
 
     def _find_model(self, label: str) -> str | None:

@@ -5,9 +5,8 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 NAME_LIMIT = 250
 PARAM_LIMIT = 6000
@@ -15,12 +14,8 @@ TAG_LIMIT = 8000
 INPUT_TAG_LIMIT = 500
 DATASET_NAME_LIMIT = 500
 DIGEST_LIMIT = 36
-METRICS_A_CALL = 1000
-PARAMS_A_CALL = 100
 
 _FORBIDDEN = re.compile(r"[^\w.\- :/]")
-
-Item = TypeVar("Item")
 
 
 def cut(text: str, limit: int) -> str:
@@ -77,10 +72,3 @@ def ledger_metrics(ledger: Mapping[str, Any]) -> dict[str, float]:
         for key, count in counts.items()
         for unit in ("rows", "bytes")
     }
-
-
-def chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
-    """Yield the items in lists of at most `size`."""
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk

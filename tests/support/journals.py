@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from workflows.journal import Event, Journal, runs_folder
 from workflows.lineage import MlflowMirror
 
 DIGEST = {name: f"{name:0<64}" for name in ("crawl", "clean", "base", "report")}
+START = float(int(time.time()))
 STEPS = 1100  # more than MLflow takes in one call
 HTML = "<script>alert('&amp;')</script> \N{SNOWMAN} 'quoted' \"twice\""
 LEDGER = {
@@ -27,7 +29,7 @@ class Clock:
     """Event times that only grow, so that MLflow's order can be checked."""
 
     def __init__(self) -> None:
-        self.now = 1_700_000_000.0
+        self.now = START
 
     def __call__(self) -> float:
         self.now += 1

@@ -49,8 +49,9 @@ def test_going_over_events_again_changes_nothing(
     else:
         noted = json.loads(state.read_text())
         state.write_text(json.dumps({**noted, "consumed": lost, "settled": False, "closed": False}))
-    MlflowMirror(store).sync(journal)
+    result = MlflowMirror(store).sync(journal)
 
+    assert (result.pending, result.problem) == (0, None)
     assert Seen(store).everything() == before
 
 
@@ -85,7 +86,7 @@ def test_a_mirror_killed_half_way_doubles_nothing(store: Path, journal: Journal)
         while "clean" not in Seen(store).by_stage:
             time.sleep(0.01)
         mirror.kill()
-    MlflowMirror(store).sync(journal)
+    assert MlflowMirror(store).sync(journal).problem is None
 
     found = Seen(store)
     assert len(found.runs) == 5

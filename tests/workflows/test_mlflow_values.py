@@ -55,10 +55,3 @@ def test_null_metrics_are_nan_and_numbers_floats() -> None:
     found = values.metrics({"lost": None, "flag": True, "count": 3})
     assert math.isnan(found.pop("lost"))
     assert found == {"flag": 1.0, "count": 3.0}
-
-
-@given(st.lists(st.integers()), st.integers(1, 5))
-def test_chunks_lose_nothing(items: list[int], size: int) -> None:
-    chunks = list(values.chunks(items, size))
-    assert [item for chunk in chunks for item in chunk] == items
-    assert all(0 < len(chunk) <= size for chunk in chunks)
