@@ -77,8 +77,12 @@ def train(
         failure = ray.get(pending)
     except ray.exceptions.RayError as error:
         failure = str(error)
-    finally:
+    except BaseException:
+        # Only here: cancelling a task that has just finished can abort this process (Ray 2.60,
+        # a failed check in TaskManager::CompletePendingTask).
         ray.cancel(pending, force=True)
+        raise
+    finally:
         shutil.rmtree(scratch / run, ignore_errors=True)
     _tell(tail, on_metrics)
     if failure:

@@ -15,7 +15,7 @@ Ids = NDArray[np.unsignedinteger]
 
 
 class Shard(BaseModel):
-    """One Arrow IPC file and the number of rows its manifest promises."""
+    """One Arrow IPC stream and the number of rows its manifest promises."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ def map_shards(shards: Sequence[Shard]) -> list[MappedBatch]:
     """Map every shard and return its record batches, in the order given.
 
     Raises:
-        ShardError: a file is missing, is not an Arrow IPC file, or has another number of rows.
+        ShardError: a file is missing, is not an Arrow IPC stream, or has another number of rows.
     """
     mapped: list[MappedBatch] = []
     for shard in shards:
@@ -126,14 +126,10 @@ def _read(path: str) -> list[pa.RecordBatch]:
         msg = f"no shard at {path}; check the path, or build the shards again"
         raise ShardError(msg)
     try:
-        try:  # TEMPORARY: stream form is the contract
-            return list(pa.ipc.open_stream(pa.memory_map(path)))
-        except pa.ArrowInvalid:
-            reader = pa.ipc.open_file(pa.memory_map(path))
+        return list(pa.ipc.open_stream(pa.memory_map(path)))
     except pa.ArrowInvalid as error:
-        msg = f"{path} is not an Arrow IPC file ({error}); build the shards again"
+        msg = f"{path} is not an Arrow IPC stream ({error}); build the shards again"
         raise ShardError(msg) from error
-    return [reader.get_batch(i) for i in range(reader.num_record_batches)]
 
 
 def _column(path: str, batch: pa.RecordBatch, name: str) -> pa.Array:

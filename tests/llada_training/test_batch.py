@@ -192,7 +192,7 @@ def test_a_shard_that_changed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="holds 25 rows, its manifest says 26"):
         PretrainData((Shard(path=shard.path, rows=26),), 32, training(), VOCABULARY)
     Path(shard.path).write_bytes(b"not arrow")
-    with pytest.raises(ShardError, match="not an Arrow IPC file"):
+    with pytest.raises(ShardError, match="not an Arrow IPC stream"):
         PretrainData((shard,), 32, training(), VOCABULARY)
     with pytest.raises(ShardError, match="no shard at"):
         PretrainData((Shard(path=str(tmp_path / "x"), rows=1),), 32, training(), VOCABULARY)

@@ -109,12 +109,17 @@ def test_a_kill_of_the_driver_then_resume_is_bit_equal(
     driver = subprocess.Popen(
         [*command, str(tmp_path / "job.json"), str(tmp_path / "scratch")],
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     assert driver.stdout is not None
+    lines = []
     for line in driver.stdout:
+        lines.append(line)
         if line.strip() == str(step):
             break
+    else:
+        pytest.fail(f"the driver ended by itself: {''.join(lines)[-3000:]}")
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
     assert not Path(victim_job.output_dir).exists()

@@ -45,7 +45,7 @@ def training(**changes: object) -> TrainingConfig:
 
 def write_shard(path: Path, table: pa.Table, *, batch_rows: int = 7) -> Shard:
     """Write several record batches, so that row numbers have to cross them."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=batch_rows)
     return Shard(path=str(path), rows=len(table))
 
