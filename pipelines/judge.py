@@ -27,6 +27,8 @@ class JudgeConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     sample: int = Field(default=300, ge=20)
     """Documents the language model scores 0-5."""
+    text_bytes: int = Field(default=1000, ge=100, le=1000)
+    """How much of a document it reads; its time is almost all spent on reading."""
     keep_share: float = Field(default=0.75, gt=0, lt=1)
     """Share of documents to keep: a small model's scores rank, no more (docs/decisions.md)."""
     good_quantile: float = Field(default=0.5, gt=0, lt=1)
@@ -39,23 +41,26 @@ class JudgeConfig(BaseModel):
 class ScoreWorker:
     """Asks the language model about the documents of one small unit."""
 
-    def __init__(self, root: str, attempt: str) -> None:
+    def __init__(self, root: str, attempt: str, text_bytes: int) -> None:
         from filters.judge import Judge
         from filters.local_llm import LocalLlm
 
-        self._root, self._attempt = Path(root), attempt
+        self._root, self._attempt, self._text_bytes = Path(root), attempt, text_bytes
         self._judge = Judge(LocalLlm())
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Score the unit's documents, write (doc_id, text, score), return the record."""
         table = pq.read_table(unit["path"], partitioning=None)
         table = table.slice(unit["first"], unit["rows"])
-        judged = [self._judge.score(text) for text in table["text"].to_pylist()]
+        judged = [self._judge.score(self._start_of(t)) for t in table["text"].to_pylist()]
         table = table.append_column("score", pa.array([one.score for one in judged], pa.float64()))
         files = ShardFiles(self._root, unit["shard"], self._attempt)
         files.write_parquet(table, "features")
         record = ShardRecord(shard=unit["shard"], files=files.entries, ledger=Ledger())
         return save_record(self._root, record)
+
+    def _start_of(self, text: str) -> str:
+        return text.encode()[: self._text_bytes].decode("utf-8", "ignore")
 
 
 class ScoreUnit(Unit):
@@ -111,7 +116,7 @@ def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
     scored = run_units(
         workspace,
         _score_units(workspace, judged, config.batch),
-        partial(ScoreWorker, root, attempt),
+        partial(ScoreWorker, root, attempt, config.text_bytes),
         unit="batches judged",
     )
     scores = pa.concat_tables(

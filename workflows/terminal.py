@@ -68,7 +68,8 @@ def _progress(progress: Progress, first: Progress, seconds: float) -> str:
     if made > 0 and seconds > 0:
         rate = made / seconds
         left = (progress.total - progress.done) / rate
-        text += f", {rate:,.1f}/s, {_clock(left)} left"
+        speed = f"{rate:,.1f}/s" if rate >= 0.5 else f"{rate * 60:,.1f}/min"
+        text += f", {speed}, {_clock(left)} left"
     return f"{text}  {progress.note}".rstrip()
 
 

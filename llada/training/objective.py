@@ -25,23 +25,15 @@ class Objective(nn.Module):
     ) -> Tensor:
         """Return this micro-batch's share of the loss of the global batch.
 
-        Both ways call the same submodules in the same order: under ZeRO-3 a call is a collective,
-        and one rank may hold a shortened row while another holds none.
+        Every rank calls the same submodules in the same order, shortened row or not: under ZeRO-3
+        a call is a collective.
         """
-        if attention_BL is None:
-            return weighted_masked_loss(
-                self.predictor,
-                noisy_BL,
-                targets_BL,
-                masked_BL,
-                weight_BL,
-                chunk_rows=self._chunk_rows,
-            )
-        rows_MD = self.predictor.hidden(noisy_BL, attention_BL)[masked_BL]
-
-        def masked_rows(ids_BL: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-            return self.predictor.head(rows_MD)[None]
-
-        # The loss knows no attention mask: it gets the masked rows alone, as one text.
-        rows = (part[masked_BL][None] for part in (noisy_BL, targets_BL, masked_BL, weight_BL))
-        return weighted_masked_loss(masked_rows, *rows, chunk_rows=self._chunk_rows)
+        return weighted_masked_loss(
+            self.predictor,
+            noisy_BL,
+            targets_BL,
+            masked_BL,
+            weight_BL,
+            attention_mask=attention_BL,
+            chunk_rows=self._chunk_rows,
+        )
