@@ -115,7 +115,6 @@ class EvaluateWorker:
     def problems(self, unit: EvaluateUnit) -> list[dict[str, Any]]:
         """Return the model's answers to held-out problems and whether they are right."""
         from llada.benchmarks.igsm import matches
-
         from llada.chat import Message, render
 
         table = pq.read_table(unit.path, partitioning=None).slice(unit.first, unit.rows)

@@ -24,7 +24,6 @@ class InstructionsConfig(BaseModel):
 def run(workspace: Workspace, config: InstructionsConfig) -> StageOutput:
     """Write pairs of ids (data) and the evaluation problems as text (validation)."""
     from llada.benchmarks.igsm import IgsmConfig, examples, prompt, response
-
     from llada.chat import Message, render_pair
     from llada.tokenizer import Tokenizer
 
