@@ -1,15 +1,15 @@
 """Measure a model: likelihood bound on held-out text, samples to read, exact match on a task."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines.errors import InputError
 from pipelines.ledger import Count, Ledger
 from pipelines.pretrain import model_folder
 from pipelines.shards import ShardFiles, ShardRecord, save_record
@@ -28,12 +28,26 @@ class EvaluateConfig(BaseModel):
     samples: int = Field(default=8, ge=1)
     """Texts sampled from a held-out beginning by low-confidence remasking."""
     prompt_length: int = Field(default=16, ge=1)
+    problems: int = Field(default=64, ge=1)
+    """Held-out problems of the generated task, scored by exact match."""
     gen_length: int = Field(default=64, ge=1)
     block_length: int = Field(default=32, ge=1)
     steps: int = Field(default=64, ge=1)
-    problems: int = Field(default=64, ge=1)
-    """Held-out problems of the generated task, scored by exact match."""
+    temperature: float = Field(default=0.0, ge=0)
+    """0 takes the likeliest token, which in a model of few steps is often one and the same."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _blocks_fit(self) -> Self:
+        # SamplingConfig says the same, but it needs torch, and a recipe is checked without.
+        blocks, rest = divmod(self.gen_length, self.block_length)
+        if rest or self.steps % blocks:
+            raise ValueError(
+                f"gen_length {self.gen_length}, block_length {self.block_length}, steps "
+                f"{self.steps}: block_length must divide gen_length, and steps must be a multiple "
+                "of the number of blocks"
+            )
+        return self
 
 
 Task = Literal["likelihood", "samples", "problems"]
@@ -138,6 +152,7 @@ class EvaluateWorker:
             steps=config.steps,
             gen_length=config.gen_length,
             block_length=config.block_length,
+            temperature=config.temperature,
             forbidden_ids=() if may_end else (special.eos, special.eot),
         )
         ids_BP = torch.tensor([list(prompt)])
@@ -158,17 +173,21 @@ _MEASURES = {
 
 
 def run(workspace: Workspace, config: EvaluateConfig) -> StageOutput:
-    """Measure the slot `model` on the slots `tokens` (held-out part) and `pairs` (problems)."""
+    """Measure the slot `model`: on held-out text of `tokens`, on the problems of `pairs`, or both.
+
+    Raises:
+        InputError: neither slot is filled, or nothing was held out.
+    """
+    units = _units(workspace.inputs, config)
     folder = model_folder(workspace.input("model"))
-    units = _units(workspace.input("tokens"), workspace.input("pairs"), config)
     factory = partial(EvaluateWorker, str(workspace.root), workspace.attempt, str(folder), config)
     records = run_units(workspace, units, factory, unit="slices")
     output = stage_output(records, schema="one Parquet a slice", unit="measurements")
-    rows = {unit.shard: unit.task for unit in units}
+    task_of = {unit.shard: unit.task for unit in units}
     tables: dict[Task, list[dict[str, Any]]] = {"likelihood": [], "samples": [], "problems": []}
     for record in records:
         table = pq.read_table(workspace.root / record.files[0].path, partitioning=None)
-        tables[rows[record.shard]] += table.to_pylist()
+        tables[task_of[record.shard]] += table.to_pylist()
     metrics, info = summary(tables)
     return StageOutput(output.files, output.ledger, metrics, info, output.schema)
 
@@ -176,44 +195,46 @@ def run(workspace: Workspace, config: EvaluateConfig) -> StageOutput:
 def summary(
     tables: Mapping[Task, Sequence[Mapping[str, Any]]],
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the figures (nats a token, perplexity bound, accuracy) and what a person reads."""
-    bounds = tables["likelihood"]
-    tokens = sum(row["tokens"] for row in bounds)
-    nats = -sum(row["value"] for row in bounds) / tokens
-    error = sum(row["stderr"] ** 2 for row in bounds) ** 0.5 / tokens
-    problems = tables["problems"]
-    metrics = {
-        "bound_nats_per_token": nats,
-        "bound_stderr": error,
-        "exact_match": sum(bool(row["right"]) for row in problems) / len(problems),
-        "problems": float(len(problems)),
-        "sequences": float(len(bounds)),
-    }
-    info = {
-        "samples": json.loads(json.dumps([dict(row) for row in tables["samples"]])),
-        "problems": [
-            {key: row[key] for key in ("prompt", "answer", "text", "right")} for row in problems[:3]
-        ],
-    }
+    """Return the figures of what was measured (nats a token, accuracy) and what a person reads."""
+    metrics: dict[str, float] = {}
+    info: dict[str, Any] = {"samples": [dict(row) for row in tables["samples"]]}
+    if bounds := tables["likelihood"]:
+        tokens = sum(row["tokens"] for row in bounds)
+        metrics["bound_nats_per_token"] = -sum(row["value"] for row in bounds) / tokens
+        metrics["bound_stderr"] = sum(row["stderr"] ** 2 for row in bounds) ** 0.5 / tokens
+        metrics["sequences"] = float(len(bounds))
+    if problems := tables["problems"]:
+        metrics["exact_match"] = sum(bool(row["right"]) for row in problems) / len(problems)
+        metrics["problems"] = float(len(problems))
+        shown = ("prompt", "answer", "text", "right")
+        info["problems"] = [{key: row[key] for key in shown} for row in problems[:3]]
     return metrics, info
 
 
-def _units(
-    tokens: InputArtifact, pairs: InputArtifact, config: EvaluateConfig
-) -> list[EvaluateUnit]:
+def _units(inputs: Mapping[str, InputArtifact], config: EvaluateConfig) -> list[EvaluateUnit]:
     units: list[EvaluateUnit] = []
-    budget = {"likelihood": config.sequences, "samples": config.samples}
-    entries = tokens.entries("validation") or tokens.entries("data")
-    for task in ("likelihood", "samples"):
-        left = budget[task]
-        for number, entry in enumerate(entries):
-            taken = min(left, entry.rows)
-            path = str(tokens.path(entry))
-            units += _slices(task, f"{task}-{number:03d}", path, taken)
-            left -= taken
-    entry = pairs.entries("validation")[0]
-    problems = min(config.problems, entry.rows)
-    return units + _slices("problems", "problems", str(pairs.path(entry)), problems)
+    if "tokens" in inputs:
+        units += _text_units(inputs["tokens"], "likelihood", config.sequences)
+        units += _text_units(inputs["tokens"], "samples", config.samples)
+    if "pairs" in inputs:
+        entry = inputs["pairs"].entries("validation")[0]
+        path = str(inputs["pairs"].path(entry))
+        units += _slices("problems", "problems", path, min(config.problems, entry.rows))
+    if not units:
+        raise InputError(
+            "evaluate: nothing to measure on; fill the slot `tokens` (with a validation_share "
+            "above 0), the slot `pairs`, or both"
+        )
+    return units
+
+
+def _text_units(tokens: InputArtifact, task: Task, rows: int) -> list[EvaluateUnit]:
+    units: list[EvaluateUnit] = []
+    for number, entry in enumerate(tokens.entries("validation")):
+        taken = min(rows, entry.rows)
+        units += _slices(task, f"{task}-{number:03d}", str(tokens.path(entry)), taken)
+        rows -= taken
+    return units
 
 
 def _slices(task: str, name: str, path: str, rows: int, size: int = 8) -> list[EvaluateUnit]:

@@ -61,6 +61,7 @@ _KINDS = (
         evaluate.run,
         "report",
         {"model": "model", "tokens": "tokens", "pairs": "pairs"},
+        optional=frozenset({"tokens", "pairs"}),
     ),
 )
 

@@ -176,7 +176,8 @@ def _stage(source: Source, name: str, body: Any, stages: dict[str, Any]) -> Stag
 
 def _needs(source: Source, name: str, needs: Any, stages: dict[str, Any]) -> dict[str, str]:
     at: Path_ = ("stages", name, "needs")
-    takes = STAGE_KINDS[stages[name]["kind"]].takes
+    kind = STAGE_KINDS[stages[name]["kind"]]
+    takes = kind.takes
     if needs is None:
         needs = {}
     if isinstance(needs, str):
@@ -190,6 +191,8 @@ def _needs(source: Source, name: str, needs: Any, stages: dict[str, Any]) -> dic
     _known_keys(source, at, needs, list(takes))
     for slot, product in takes.items():
         if slot not in needs:
+            if slot in kind.optional:
+                continue
             raise source.error(at, f"the slot '{slot}' ({product}) is missing")
         producer = needs[slot]
         if producer not in stages:

@@ -25,6 +25,8 @@ class StageKind:
     run: Callable[[Workspace, Any], StageOutput]
     makes: Product
     takes: Mapping[str, Product] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
+    """Slots that a recipe may leave open."""
     version: int = 1
     policy: CodePolicy = "rerun"
     """`rerun`: changed code is a changed key. `pin`: changed code shows as DRIFT (GPU-days)."""

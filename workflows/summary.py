@@ -97,12 +97,17 @@ def plot(values: Sequence[float], *, width: int = 64, height: int = 10) -> str:
 
 def _figures(manifests: Iterable[Manifest]) -> Iterable[str]:
     for manifest in manifests:
-        if manifest.makes == "report":
-            m = manifest.metrics
+        m = manifest.metrics
+        if "bound_nats_per_token" in m:
             yield (
-                f"EVALUATION      held-out bound (Eq. 6) {m['bound_nats_per_token']:.3f} "
-                f"+- {m['bound_stderr']:.3f} nats a token over {m['sequences']:.0f} sequences; "
-                f"exact match {m['exact_match']:.1%} of {m['problems']:.0f} problems"
+                f"LIKELIHOOD      {manifest.name}: {m['bound_nats_per_token']:.3f} +- "
+                f"{m['bound_stderr']:.3f} nats a token at most (Eq. 6) over "
+                f"{m['sequences']:.0f} held-out sequences"
+            )
+        if "exact_match" in m:
+            yield (
+                f"EXACT MATCH     {manifest.name}: {m['exact_match']:.1%} of "
+                f"{m['problems']:.0f} held-out problems"
             )
 
 

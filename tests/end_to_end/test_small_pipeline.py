@@ -51,11 +51,15 @@ stages:
       precision: fp32
       checkpoint_every: 4
       schedule: {peak: 1.0e-3, lower: null, final: 1.0e-4, warmup_steps: 1}
-  report:
+  text_report:
     kind: evaluate
-    needs: {model: chat, tokens: tokens, pairs: pairs}
-    config: {sequences: 4, monte_carlo: 2, samples: 2, gen_length: 16, block_length: 16, steps: 16,
-             prompt_length: 8, problems: 4}
+    needs: {model: base, tokens: tokens}
+    config: {sequences: 4, monte_carlo: 2, samples: 3, gen_length: 16, block_length: 16, steps: 16,
+             prompt_length: 8}
+  chat_report:
+    kind: evaluate
+    needs: {model: chat, pairs: pairs}
+    config: {gen_length: 16, block_length: 16, steps: 16, problems: 4}
 """
 
 
@@ -79,16 +83,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_the_run_ends_with_a_page_to_read(built: tuple[Path, str]) -> None:
     _, page = built
-    titles = ("FUNNEL", "TOKENS", "LOSS", "EVALUATION", "SAMPLE 1", "WHERE", "NEXT")
+    titles = ("FUNNEL", "TOKENS", "LOSS", "LIKELIHOOD", "EXACT MATCH", "SAMPLE 3", "WHERE", "NEXT")
     rules = ("gopher_short_doc", "duplicate_exact", "low_quality")
     for part in (*titles, *rules, "mlflow.db", "llada lineage"):
         assert part in page
-    assert "11 ran" in page
+    assert "12 ran" in page
 
 
 def test_every_ledger_balances(built: tuple[Path, str]) -> None:
     manifests = {a.manifest.name: a.manifest for a in all_artifacts(built[0] / "store")}
-    assert len(manifests) == 11
+    assert len(manifests) == 12
     for manifest in manifests.values():
         manifest.ledger.balance(manifest.name)
     assert manifests["text"].ledger.entered.rows == 4 * 32
@@ -102,7 +106,7 @@ def test_a_second_run_reuses_everything_and_starts_no_ray(built: tuple[Path, str
     plan = json.loads(llada("plan", "small.yaml", "--json", cwd=folder).stdout)["stages"]
     assert {row["verdict"] for row in plan} == {"REUSE"}
     sessions = set(Path("/tmp/ray").glob("session_2*"))
-    assert "11 reused" in llada("run", "small.yaml", cwd=folder).stdout
+    assert "12 reused" in llada("run", "small.yaml", cwd=folder).stdout
     assert set(Path("/tmp/ray").glob("session_2*")) == sessions
 
 
@@ -147,7 +151,7 @@ def test_changed_training_code_stops_the_run_until_someone_decides(
         refused = llada("run", "small.yaml", cwd=folder, check=1).stderr
         assert "--accept-drift" in refused
         assert "--force base" in refused
-        assert "11 reused" in llada("run", "small.yaml", "--accept-drift", cwd=folder).stdout
+        assert "12 reused" in llada("run", "small.yaml", "--accept-drift", cwd=folder).stdout
     finally:
         path.write_bytes(published)
 
