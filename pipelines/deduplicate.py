@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines import schemas
-from pipelines.filter import document_ledger
+from pipelines.documents import Desk, desk_of
 from pipelines.ledger import Ledger
 from pipelines.shards import ShardFiles, ShardRecord, save_record
 from pipelines.units import Unit, run_units, stage_output, units_of
@@ -94,8 +94,8 @@ class SignatureWorker:
 class SplitWorker:
     """Splits a unit into kept and dropped documents by the decisions about it."""
 
-    def __init__(self, root: str, attempt: str, stage: str, decisions: str) -> None:
-        self._root, self._attempt, self._stage = Path(root), attempt, stage
+    def __init__(self, desk: Desk, decisions: str) -> None:
+        self._desk = desk
         self._decisions = pq.read_table(decisions, partitioning=None)
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
@@ -108,17 +108,7 @@ class SplitWorker:
         reasons = self._decisions.drop_columns(["doc_id"]).take(at)
         for name in reasons.column_names:
             dropped = dropped.append_column(reasons.schema.field(name), reasons[name])
-        stage = pa.array([self._stage] * dropped.num_rows, pa.string())
-        dropped = dropped.append_column(schemas.DROPPED.field("stage"), stage)
-        files = ShardFiles(self._root, unit["shard"], self._attempt)
-        files.write_parquet(kept, "data")
-        files.write_parquet(dropped, "rejects")
-        record = ShardRecord(
-            shard=unit["shard"],
-            files=files.entries,
-            ledger=document_ledger(documents, kept, dropped),
-        )
-        return save_record(self._root, record)
+        return self._desk.publish(unit["shard"], documents, kept, dropped)
 
 
 def run(workspace: Workspace, config: DedupConfig) -> StageOutput:
@@ -139,7 +129,7 @@ def run(workspace: Workspace, config: DedupConfig) -> StageOutput:
     files = ShardFiles(workspace.root, "decisions", workspace.attempt)
     files.write_parquet(decisions, "aside")
     path = str(workspace.root / files.entries[0].path)
-    split = partial(SplitWorker, root, workspace.attempt, workspace.stage, path)
+    split = partial(SplitWorker, desk_of(workspace), path)
     records = run_units(workspace, units, split)
     narrow = tuple(entry for record in signed for entry in record.files)
     return stage_output(

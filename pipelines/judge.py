@@ -13,8 +13,8 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines import schemas
+from pipelines.documents import Desk, desk_of
 from pipelines.errors import InputError
-from pipelines.filter import document_ledger
 from pipelines.ledger import Ledger
 from pipelines.shards import ShardFiles, ShardRecord, describe, save_record
 from pipelines.units import Unit, run_units, stage_output, units_of
@@ -72,12 +72,10 @@ class ScoreUnit(Unit):
 class ApplyWorker:
     """Filters one unit by the classifier."""
 
-    def __init__(
-        self, root: str, attempt: str, stage: str, classifier: str, threshold: float
-    ) -> None:
+    def __init__(self, desk: Desk, classifier: str, threshold: float) -> None:
         from filters.quality import QualityClassifier
 
-        self._root, self._attempt, self._stage = Path(root), attempt, stage
+        self._desk = desk
         self._classifier = QualityClassifier.load(Path(classifier))
         self._threshold = threshold
 
@@ -88,16 +86,8 @@ class ApplyWorker:
         documents = documents.append_column("quality", quality)
         keep = pc.greater_equal(documents["quality"], self._threshold)
         kept, dropped = documents.filter(keep), documents.filter(pc.invert(keep))
-        dropped = _with_verdict(dropped, self._threshold, self._stage)
-        files = ShardFiles(self._root, unit["shard"], self._attempt)
-        files.write_parquet(kept, "data")
-        files.write_parquet(dropped, "rejects")
-        record = ShardRecord(
-            shard=unit["shard"],
-            files=files.entries,
-            ledger=document_ledger(documents, kept, dropped),
-        )
-        return save_record(self._root, record)
+        dropped = _with_verdict(dropped, self._threshold)
+        return self._desk.publish(unit["shard"], documents, kept, dropped)
 
 
 def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
@@ -133,7 +123,7 @@ def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
     records = run_units(
         workspace,
         units,
-        partial(ApplyWorker, root, attempt, workspace.stage, str(model), threshold),
+        partial(ApplyWorker, desk_of(workspace), str(model), threshold),
     )
     output = stage_output(
         records,
@@ -190,16 +180,11 @@ def _score_units(workspace: Workspace, sample: pa.Table, batch: int) -> list[Sco
     ]
 
 
-def _with_verdict(dropped: pa.Table, threshold: float, stage: str) -> pa.Table:
+def _with_verdict(dropped: pa.Table, threshold: float) -> pa.Table:
     rows = dropped.num_rows
-    dropped = dropped.append_column(
-        schemas.DROPPED.field("rule"), pa.array(["low_quality"] * rows, pa.string())
-    )
-    dropped = dropped.append_column(
-        schemas.DROPPED.field("feature"), pa.array(["quality"] * rows, pa.string())
-    )
+    for name, value in (("rule", "low_quality"), ("feature", "quality")):
+        dropped = dropped.append_column(
+            schemas.DROPPED.field(name), pa.array([value] * rows, pa.string())
+        )
     dropped = dropped.append_column("value", dropped["quality"])
-    dropped = dropped.append_column("limit", pa.array([threshold] * rows, pa.float64()))
-    return dropped.append_column(
-        schemas.DROPPED.field("stage"), pa.array([stage] * rows, pa.string())
-    )
+    return dropped.append_column("limit", pa.array([threshold] * rows, pa.float64()))

@@ -13,7 +13,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines import schemas
-from pipelines.filter import count_of
+from pipelines.documents import count_of
 from pipelines.ledger import Ledger
 from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, describe, save_record
 from pipelines.storage import write_bytes

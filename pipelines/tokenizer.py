@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.filter import count_of
+from pipelines.documents import count_of
 from pipelines.ledger import Count, Ledger
 from pipelines.shards import describe
 from pipelines.workspace import InputArtifact, Progress, StageOutput, Workspace

@@ -45,6 +45,7 @@ def test_stages_come_in_the_order_of_their_needs(tmp_path: Path) -> None:
          r"Did you mean 'text'\?"),
         ("needs: text", "needs: docs", r"takes documents, but 'docs' \(source\) makes listing"),
         ("needs: text", "", r"stages.clean.needs: the slot 'documents' \(documents\) is missing"),
+        ("[gopher]", "[gophr]", r":10: stages.clean.config: .*'gophr'.*gopher"),
         ("[gopher]", "7", r":11: stages.clean.config.rules: found 7; "),
         ("name: small", "nmae: small", r":1: nmae: unknown key; .*Did you mean 'name'\?"),
         ("name: small", "name: ../x", r"name: found '../x'; .*allowed: letters"),

@@ -1,0 +1,65 @@
+"""Tables of documents on their way through a stage: counted, and split into kept and dropped."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import schemas
+from pipelines.ledger import Count, Ledger
+from pipelines.shards import ShardFiles, ShardRecord, save_record
+from pipelines.workspace import Workspace
+
+
+class Desk(NamedTuple):
+    """Where a worker of one attempt puts its shards, and the stage it works for."""
+
+    root: Path
+    attempt: str
+    stage: str
+
+    def publish(
+        self,
+        shard: str,
+        entered: pa.Table,
+        kept: pa.Table,
+        dropped: pa.Table,
+        *,
+        features: pa.Table | None = None,
+    ) -> ShardRecord:
+        """Write both sides of a unit and return its record.
+
+        `dropped` has the columns rule, feature, value and limit; the stage is added here.
+        """
+        stage = pa.array([self.stage] * dropped.num_rows, pa.string())
+        dropped = dropped.append_column(schemas.DROPPED.field("stage"), stage)
+        files = ShardFiles(self.root, shard, self.attempt)
+        files.write_parquet(kept, "data")
+        files.write_parquet(dropped, "rejects")
+        if features is not None:
+            files.write_parquet(features, "features")
+        ledger = document_ledger(entered, kept, dropped)
+        return save_record(self.root, ShardRecord(shard=shard, files=files.entries, ledger=ledger))
+
+
+def document_ledger(entered: pa.Table, kept: pa.Table, dropped: pa.Table) -> Ledger:
+    """Return the books of tables of documents; `dropped` has a column `rule`."""
+    by_rule: dict[str, Count] = {}
+    if dropped.num_rows:
+        sizes = pa.table({"rule": dropped["rule"], "bytes": pc.binary_length(dropped["text"])})
+        grouped = sizes.group_by("rule").aggregate([("bytes", "sum"), ("bytes", "count")])
+        for row in grouped.sort_by("rule").to_pylist():
+            by_rule[row["rule"]] = Count(rows=row["bytes_count"], bytes=row["bytes_sum"])
+    return Ledger(entered=count_of(entered), kept=count_of(kept), dropped=by_rule)
+
+
+def count_of(documents: pa.Table) -> Count:
+    """Return how many documents a table holds, and how many UTF-8 bytes of text."""
+    size = pc.sum(pc.binary_length(documents["text"])).as_py() if documents.num_rows else 0
+    return Count(rows=documents.num_rows, bytes=size or 0)
+
+
+def desk_of(workspace: Workspace) -> Desk:
+    """Return the desk of a stage's workers; unlike the workspace, it travels to them."""
+    return Desk(workspace.root, workspace.attempt, workspace.stage)
