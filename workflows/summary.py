@@ -19,6 +19,7 @@ def page(
     blocks = [
         f"{recipe}: run {run_id}",
         funnel(manifests),
+        *_judges(manifests),
         *_tokens(manifests),
         *_curves(manifests),
         *_figures(manifests),
@@ -53,6 +54,17 @@ def funnel(manifests: Iterable[Manifest]) -> str:
 
 def _bar(share: float, width: int = 20) -> str:
     return "#" * max(1, round(share * width)) if share else ""
+
+
+def _judges(manifests: Iterable[Manifest]) -> Iterable[str]:
+    for manifest in manifests:
+        m = manifest.metrics
+        if "classifier_auc" in m:
+            yield (
+                f"JUDGE           {manifest.name}: {m['judged']:.0f} documents scored, mean "
+                f"{m['score_mean']:.2f} of 5; on held-out ones the classifier that learned from "
+                f"them agrees with AUC {m['classifier_auc']:.2f} (0.5 is chance)"
+            )
 
 
 def _tokens(manifests: Iterable[Manifest]) -> Iterable[str]:

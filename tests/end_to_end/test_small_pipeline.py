@@ -83,7 +83,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_the_run_ends_with_a_page_to_read(built: tuple[Path, str]) -> None:
     _, page = built
-    titles = ("FUNNEL", "TOKENS", "LOSS", "LIKELIHOOD", "EXACT MATCH", "SAMPLE 3", "WHERE", "NEXT")
+    titles = (
+        "FUNNEL",
+        "JUDGE",
+        "TOKENS",
+        "LOSS",
+        "LIKELIHOOD",
+        "EXACT MATCH",
+        "SAMPLE 3",
+        "WHERE",
+        "NEXT",
+    )
     rules = ("gopher_short_doc", "duplicate_exact", "low_quality")
     for part in (*titles, *rules, "mlflow.db", "llada lineage"):
         assert part in page
