@@ -28,7 +28,7 @@ stages:
   tokens:
     kind: tokens
     needs: {documents: good, tokenizer: bpe}
-    config: {sequence_length: 64, validation_share: 0.1}
+    config: {sequence_length: 192, validation_share: 0.1}
   base:
     kind: pretrain
     needs: tokens
