@@ -1,10 +1,12 @@
 """The command line: `llada plan|run|status|show|lineage|explain|generate`; exit codes 0, 1, 2."""
 
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -78,9 +80,13 @@ def run(recipe: Path, address: str | None, **options: Any) -> None:
         command=" ".join(["llada", *sys.argv[1:]]),
         after_event=tracking.follow,
     )
+    interrupt = _Interrupt()
     try:
-        result = runner.run(loaded)
-    except KeyboardInterrupt:
+        with interrupt:
+            result = runner.run(loaded)
+    except (KeyboardInterrupt, Exception):
+        if not interrupt.heard:
+            raise
         raise WorkflowError(
             f"interrupted. Finished stages and shards are kept: run the same command again to go "
             f"on.\n  llada run {recipe}"
@@ -102,6 +108,23 @@ def run(recipe: Path, address: str | None, **options: Any) -> None:
     click.echo(f"\n{_tally(result.stages)} in {result.seconds:.1f} s")
     if tracking.problem:
         click.echo(f"llada: {tracking.problem}", err=True)
+
+
+class _Interrupt:
+    """Remembers Ctrl-C: raised in the middle of an import, it can come out as any error."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._hear)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True
+        signal.default_int_handler(number, frame)
 
 
 def _tally(stages: Sequence[Any]) -> str:

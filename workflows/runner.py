@@ -96,7 +96,8 @@ class Runner:
             raise
         finally:
             journal.write(Event(kind="run_finished", data={"status": status}))
-            self.after_event(journal)
+            if status != "KILLED":  # who interrupts wants to leave; the next run mirrors the rest
+                self.after_event(journal)
         seconds = time.monotonic() - started
         return RunResult(self.run_id, recipe, self.planner.store, results, seconds)
 
