@@ -63,7 +63,8 @@ stages:
 """
 
 
-def _project(folder: Path) -> Path:
+def write_project(folder: Path) -> Path:
+    """Lay out a folder with a corpus of 128 documents and the recipe above."""
     (folder / "data").mkdir(parents=True)
     for number in range(4):
         write_jsonl(folder / "data" / f"{number}.jsonl", 30, start=1000 * number)
@@ -77,7 +78,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    folder = _project(tmp_path_factory.mktemp("built"))
+    folder = write_project(tmp_path_factory.mktemp("built"))
     return folder, llada("run", "small.yaml", cwd=folder).stdout
 
 
@@ -169,7 +170,7 @@ def test_changed_training_code_stops_the_run_until_someone_decides(
 def test_killed_drivers_lose_nothing_and_the_next_run_completes(
     built: tuple[Path, str], tmp_path: Path
 ) -> None:
-    folder = _project(tmp_path / "killed")
+    folder = write_project(tmp_path / "killed")
     log, store = tmp_path / "log", folder / "store"
 
     run = start("run", "small.yaml", cwd=folder, log=log)
