@@ -9,19 +9,17 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines import schemas
+from pipelines import schemas, storage
 from pipelines.documents import Desk, desk_of
 from pipelines.ledger import Ledger
-from pipelines.shards import ShardFiles, ShardRecord, save_record
+from pipelines.shards import ShardFiles, ShardRecord, read_table, save_record
 from pipelines.units import Unit, run_units, stage_output, units_of
 from pipelines.workspace import StageOutput, Workspace
 
@@ -68,13 +66,13 @@ class SignatureWorker:
     """Writes the exact hash, the band hashes and the length of each document of a unit."""
 
     def __init__(self, root: str, attempt: str, config: DedupConfig) -> None:
-        self._root, self._attempt, self._config = Path(root), attempt, config
+        self._root, self._attempt, self._config = storage.at(root), attempt, config
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit's text once, write the narrow table, return the record."""
         from filters.dedup import exact_keys
 
-        documents = pq.read_table(unit["path"], columns=["doc_id", "text"], partitioning=None)
+        documents = read_table(unit["path"], ["doc_id", "text"])
         columns = {
             "doc_id": documents["doc_id"],
             "length": pc.binary_length(documents["text"]),
@@ -96,11 +94,11 @@ class SplitWorker:
 
     def __init__(self, desk: Desk, decisions: str) -> None:
         self._desk = desk
-        self._decisions = pq.read_table(decisions, partitioning=None)
+        self._decisions = read_table(decisions)
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, write both sides, return the record."""
-        documents = pq.read_table(unit["path"], partitioning=None)
+        documents = read_table(unit["path"])
         is_copy = pc.is_in(documents["doc_id"], self._decisions["doc_id"].combine_chunks())
         kept = documents.filter(pc.invert(is_copy))
         dropped = documents.filter(is_copy)
@@ -121,9 +119,7 @@ def run(workspace: Workspace, config: DedupConfig) -> StageOutput:
         workspace, signing, partial(SignatureWorker, root, workspace.attempt, config)
     )
     table = pa.concat_tables(
-        pq.read_table(workspace.root / entry.path, partitioning=None)
-        for record in signed
-        for entry in record.files
+        read_table(workspace.root / entry.path) for record in signed for entry in record.files
     )
     decisions = decide(table, config, partial(_texts, units))
     files = ShardFiles(workspace.root, "decisions", workspace.attempt)
@@ -254,7 +250,7 @@ def _texts(units: list[Unit], doc_ids: set[str]) -> Mapping[str, str]:
     wanted = pa.array(sorted(doc_ids), pa.string())
     found: dict[str, str] = {}
     for unit in units if doc_ids else []:
-        table = pq.read_table(unit.path, columns=["doc_id", "text"], partitioning=None)
+        table = read_table(unit.path, ["doc_id", "text"])
         hits = table.filter(pc.is_in(table["doc_id"], wanted))
         found.update(zip(hits["doc_id"].to_pylist(), hits["text"].to_pylist(), strict=True))
     return found

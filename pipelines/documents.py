@@ -1,6 +1,5 @@
 """Tables of documents on their way through a stage: counted, and split into kept and dropped."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -9,13 +8,14 @@ import pyarrow.compute as pc
 from pipelines import schemas
 from pipelines.ledger import Count, Ledger
 from pipelines.shards import ShardFiles, ShardRecord, save_record
+from pipelines.storage import StorePath
 from pipelines.workspace import Workspace
 
 
 class Desk(NamedTuple):
     """Where a worker of one attempt puts its shards, and the stage it works for."""
 
-    root: Path
+    root: StorePath
     attempt: str
     stage: str
 

@@ -27,6 +27,8 @@ class LedgerError(PipelineError):
 class WorkerError(PipelineError):
     """A worker failed on one unit of work."""
 
-    def __init__(self, message: str, *, worker_traceback: str = "") -> None:
+    def __init__(self, message: str, *, worker_traceback: str = "", may_pass: bool = False) -> None:
         super().__init__(message)
         self.worker_traceback = worker_traceback
+        self.may_pass = may_pass
+        """Whether trying again can help: a lost worker, not a wrong document."""

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pipelines import storage
 from pipelines.errors import InputError
 from pipelines.ledger import Count, Ledger
-from pipelines.pretrain import model_folder
-from pipelines.shards import ShardFiles, ShardRecord, save_record
+from pipelines.local_copies import Bundle
+from pipelines.shards import ShardFiles, ShardRecord, read_table, save_record
 from pipelines.units import run_units, stage_output
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
@@ -67,17 +66,18 @@ class EvaluateUnit(BaseModel):
 class EvaluateWorker:
     """Loads the model once and measures slices."""
 
-    def __init__(self, root: str, attempt: str, model: str, config: EvaluateConfig) -> None:
+    def __init__(self, root: str, attempt: str, model: Bundle, config: EvaluateConfig) -> None:
         import torch
 
         from llada.model import MaskPredictor
         from llada.tokenizer import Tokenizer
 
         torch.set_num_threads(1)
-        self._root, self._attempt, self._config = Path(root), attempt, config
-        self._tokenizer = Tokenizer.load(Path(model))
+        self._root, self._attempt, self._config = storage.at(root), attempt, config
+        folder = model.folder()
+        self._tokenizer = Tokenizer.load(folder)
         self._model = MaskPredictor.from_pretrained(
-            Path(model), dtype=torch.float32, device="cpu"
+            folder, dtype=torch.float32, device="cpu"
         ).eval()
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
@@ -131,7 +131,7 @@ class EvaluateWorker:
         from llada.benchmarks.igsm import matches
         from llada.chat import Message, render
 
-        table = pq.read_table(unit.path, partitioning=None).slice(unit.first, unit.rows)
+        table = read_table(unit.path).slice(unit.first, unit.rows)
         rows = []
         for number, problem in enumerate(table.to_pylist(), start=unit.first):
             message = Message(role="user", content=problem["prompt"])
@@ -179,14 +179,14 @@ def run(workspace: Workspace, config: EvaluateConfig) -> StageOutput:
         InputError: neither slot is filled, or nothing was held out.
     """
     units = _units(workspace.inputs, config)
-    folder = model_folder(workspace.input("model"))
-    factory = partial(EvaluateWorker, str(workspace.root), workspace.attempt, str(folder), config)
+    model = workspace.input("model").bundle("model")
+    factory = partial(EvaluateWorker, str(workspace.root), workspace.attempt, model, config)
     records = run_units(workspace, units, factory, unit="slices")
     output = stage_output(records, schema="one Parquet a slice", unit="measurements")
     task_of = {unit.shard: unit.task for unit in units}
     tables: dict[Task, list[dict[str, Any]]] = {"likelihood": [], "samples": [], "problems": []}
     for record in records:
-        table = pq.read_table(workspace.root / record.files[0].path, partitioning=None)
+        table = read_table(workspace.root / record.files[0].path)
         tables[task_of[record.shard]] += table.to_pylist()
     metrics, info = summary(tables)
     return StageOutput(output.files, output.ledger, metrics, info, output.schema)
@@ -230,9 +230,10 @@ def _units(inputs: Mapping[str, InputArtifact], config: EvaluateConfig) -> list[
 
 def _text_units(tokens: InputArtifact, task: Task, rows: int) -> list[EvaluateUnit]:
     units: list[EvaluateUnit] = []
-    for number, entry in enumerate(tokens.entries("validation")):
+    held_out = zip(tokens.entries("validation"), tokens.paths("validation"), strict=True)
+    for number, (entry, path) in enumerate(held_out):
         taken = min(rows, entry.rows)
-        units += _slices(task, f"{task}-{number:03d}", str(tokens.path(entry)), taken)
+        units += _slices(task, f"{task}-{number:03d}", str(path), taken)
         rows -= taken
     return units
 
@@ -253,6 +254,6 @@ def _slices(task: str, name: str, path: str, rows: int, size: int = 8) -> list[E
 
 
 def _sequences(unit: EvaluateUnit) -> list[tuple[int, list[int]]]:
-    with pa.memory_map(unit.path) as source:
+    with storage.local(storage.at(unit.path)) as path, pa.memory_map(str(path)) as source:
         table = pa.ipc.open_stream(source).read_all().slice(unit.first, unit.rows)
         return list(enumerate(table["input_ids"].to_pylist(), start=unit.first))

@@ -5,19 +5,33 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
 from typing import Any
 
 from pipelines.errors import InputError, PipelineError, StoreError, WorkerError
 from pipelines.shards import ShardRecord
-from pipelines.workspace import Resources, UnitWorker, WorkerFactory
+from pipelines.stopping import Stopped, StopSign
+from pipelines.workspace import Capacity, Resources, Stop, UnitWorker, WorkerFactory
 
+_POLL = 0.2
+_SPARE_CPUS = 2
+_starting = Lock()
 _ERRORS = {kind.__name__: kind for kind in (InputError, StoreError)}
 
 
 class InProcess:
     """Runs units one after another in this process: for tests and for a REPL."""
+
+    def __init__(self, *, cpus: float = 1.0) -> None:
+        self._cpus = cpus
+
+    def capacity(self) -> Capacity:
+        """Return as many CPUs as it was told to take for there."""
+        return Capacity(cpus=self._cpus, memory_gb=_memory_gb(), gpus=0)
 
     def connect(self) -> None:
         """Start Ray on this machine: training always runs on Ray."""
@@ -29,11 +43,16 @@ class InProcess:
         units: list[dict[str, Any]],
         resources: Resources,
         finished: Callable[[ShardRecord], None],
+        stop: Stop,
     ) -> list[ShardRecord]:
         """Run every unit here; `resources` cannot matter in one process."""
         worker = factory()
         records = []
         for unit in units:
+            stop.check()
+            reason = stop.sign.reason() if stop.sign else None
+            if reason:
+                raise Stopped(reason)
             record = worker(unit)
             finished(record)
             records.append(record)
@@ -46,6 +65,22 @@ class OnRay:
     def __init__(self, address: str | None = None) -> None:
         self._address = address
 
+    def capacity(self) -> Capacity:
+        """Return what this machine has, or the cluster less what Ray Data needs to breathe."""
+        if self._address is None:
+            cpus = len(os.sched_getaffinity(0))
+            gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+            return Capacity(cpus=cpus, memory_gb=_memory_gb(), gpus=gpus)
+        self.connect()
+        import ray
+
+        found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return Capacity(
+            cpus=max(1.0, found.get("CPU", 1.0) - _SPARE_CPUS),
+            memory_gb=found.get("memory", 0.0) / 1e9,
+            gpus=found.get("GPU", 0.0),
+        )
+
     def connect(self) -> None:
         """Connect to the cluster, or start Ray on this machine."""
         start_ray(self._address)
@@ -56,8 +91,12 @@ class OnRay:
         units: list[dict[str, Any]],
         resources: Resources,
         finished: Callable[[ShardRecord], None],
+        stop: Stop,
     ) -> list[ShardRecord]:
-        """Run every unit on Ray; raises the worker's own error for the first unit that fails."""
+        """Run every unit on Ray; raises the worker's own error for the first unit that fails.
+
+        A lost worker, node or connection raises WorkerError with `may_pass`: worth another try.
+        """
         self.connect()
         import ray.data
 
@@ -65,17 +104,69 @@ class OnRay:
         workers = max(1, min(resources.workers, len(rows)))
         jobs = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Shell,
-            fn_constructor_args=(factory,),
+            fn_constructor_args=(factory, stop.sign),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=resources.cpus_per_worker,
+            memory=resources.memory_gb_per_worker * 1e9 or None,
+            num_gpus=resources.gpus_per_worker or None,
         )
         records = []
-        for row in jobs.iter_rows():
-            record = _record_or_raise(json.loads(row["result"]))
+        stopped = None
+        for row in _drawn(jobs.iter_rows, stop):
+            result = json.loads(row["result"])
+            if "stopped" in result:
+                stopped = str(result["stopped"])
+                continue
+            record = _record_or_raise(result)
             finished(record)
             records.append(record)
+        if stopped:
+            raise Stopped(stopped)
         return records
+
+
+def _drawn(rows: Callable[[], Iterable[dict[str, Any]]], stop: Stop) -> Iterator[dict[str, Any]]:
+    """Yield rows of a Ray Data job from a thread of its own, so that waiting can be cut short.
+
+    Ray Data's iterators block and cannot be cancelled; one that is given up ends when its workers
+    have seen the sign to stop, or with Ray.
+    """
+    import ray.exceptions
+
+    arrived: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+
+    def draw() -> None:
+        try:
+            for row in rows():
+                arrived.put(("row", row))
+            arrived.put(("end", None))
+        except BaseException as error:  # noqa: BLE001  a thread's edge: raised again below
+            arrived.put(("error", error))
+
+    Thread(target=draw, name="ray-data", daemon=True).start()
+    while True:
+        stop.check()
+        try:
+            kind, value = arrived.get(timeout=_POLL)
+        except Empty:
+            continue
+        if kind == "end":
+            return
+        if kind == "row":
+            yield value
+        elif isinstance(value, ray.exceptions.RayError | ConnectionError | TimeoutError):
+            raise WorkerError(f"Ray lost the work: {_first_line(value)}", may_pass=True) from value
+        else:
+            raise value
+
+
+def _memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 class _Shell:
@@ -84,7 +175,8 @@ class _Shell:
     An exception that escaped here would make Ray Data drop a whole block or retry blindly.
     """
 
-    def __init__(self, factory: WorkerFactory) -> None:
+    def __init__(self, factory: WorkerFactory, sign: StopSign | None) -> None:
+        self._sign = sign
         self._failure: dict[str, Any] | None = None
         self._worker: UnitWorker | None = None
         try:
@@ -101,6 +193,9 @@ class _Shell:
     def _run(self, shard: str, unit: dict[str, Any]) -> dict[str, Any]:
         if self._worker is None:
             return self._failure or {}
+        reason = self._sign.reason() if self._sign else None
+        if reason:
+            return {"stopped": reason}
         try:
             return {"record": self._worker(unit).model_dump(mode="json")}
         except Exception as error:  # noqa: BLE001  the process edge: raised again by the driver
@@ -114,6 +209,7 @@ def _failure(error: Exception, where: str) -> dict[str, Any]:
         "message": str(error) if known else f"{type(error).__name__}: {error}",
         "where": where,
         "traceback": traceback.format_exc(),
+        "may_pass": isinstance(error, ConnectionError | TimeoutError),
     }
 
 
@@ -126,6 +222,7 @@ def _record_or_raise(result: Mapping[str, Any]) -> ShardRecord:
     raise WorkerError(
         f"a worker failed {result.get('where')}: {result.get('message')}",
         worker_traceback=str(result.get("traceback", "")),
+        may_pass=bool(result.get("may_pass")),
     )
 
 
@@ -136,8 +233,37 @@ def start_ray(address: str | None = None) -> None:
     """
     import ray
 
-    if ray.is_initialized():
-        return
+    with _starting:  # stages that run at the same time share one Ray
+        if not ray.is_initialized():
+            _in_a_lasting_thread(lambda: _start_ray(address))
+
+
+def _in_a_lasting_thread(start: Callable[[], None]) -> None:
+    """Call `start` in a thread that lives as long as this process.
+
+    The kernel ends Ray's processes when the *thread* that started them ends (PR_SET_PDEATHSIG), and
+    the first stage to need Ray runs in a thread that ends with it.
+    """
+    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def live() -> None:
+        try:
+            start()
+        except BaseException as error:  # noqa: BLE001  a thread's edge: raised again below
+            outcome.put(error)
+            return
+        outcome.put(None)
+        Event().wait()
+
+    Thread(target=live, name="ray-owner", daemon=True).start()
+    failure = outcome.get()
+    if failure is not None:
+        raise failure
+
+
+def _start_ray(address: str | None) -> None:
+    import ray
+
     _quiet_ray()
     if address is not None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -164,7 +290,7 @@ def _start_local() -> None:
             address="local",
             # Ray Data hangs without a word when its actors leave less than one CPU to its own
             # read and write tasks, so there are always a few logical CPUs to spare.
-            num_cpus=max(4, os.cpu_count() or 1),
+            num_cpus=len(os.sched_getaffinity(0)) + _SPARE_CPUS,
             object_store_memory=256 << 20,
             include_dashboard=False,
             log_to_driver=False,

@@ -47,7 +47,7 @@ class ExtractWorker:
     """Reads the files of a unit; writes documents and rejects in parts of bounded size."""
 
     def __init__(self, root: str, attempt: str, stage: str, config: ExtractConfig) -> None:
-        self._root, self._attempt, self._stage = Path(root), attempt, stage
+        self._root, self._attempt, self._stage = storage.at(root), attempt, stage
         self._config = config
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:

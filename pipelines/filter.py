@@ -5,12 +5,11 @@ from functools import partial
 from typing import Any, Literal, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines import schemas
 from pipelines.documents import Desk, desk_of
-from pipelines.shards import ShardRecord
+from pipelines.shards import ShardRecord, read_table
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import StageOutput, Workspace
 
@@ -59,7 +58,7 @@ class FilterWorker:
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""
-        documents = pq.read_table(unit["path"], partitioning=None)
+        documents = read_table(unit["path"])
         kept, dropped, statistics = self._judge(documents)
         return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
 

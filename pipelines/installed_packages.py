@@ -9,6 +9,7 @@ import csv
 import importlib.metadata
 import os
 import platform
+import stat
 import sysconfig
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -119,26 +120,45 @@ def _file(name: str, path: str, format_: str) -> FoundFile:
 
 
 class _Inside:
-    """Knows whether a path, all links followed, stays inside a folder; asks each parent once."""
+    """Knows whether a path, all links followed, stays inside a folder; reads each folder once."""
 
     def __init__(self, root: str) -> None:
         self._root = f"{root}/"
-        self._parents: dict[str, bool] = {}
+        self._links: dict[str, frozenset[str] | None] = {}
+        """Folder -> the links in it; None for a folder that is outside itself."""
 
     def holds(self, path: str) -> bool:
-        parent = os.path.dirname(path)
-        if parent not in self._parents:
-            self._parents[parent] = self._is_inside(parent)
-        return self._parents[parent] and (not os.path.islink(path) or self._is_inside(path))
+        parent, _, name = path.rpartition("/")
+        if parent not in self._links:
+            self._links[parent] = _links_in(parent) if self._is_inside(parent) else None
+        links = self._links[parent]
+        return links is not None and (name not in links or self._is_inside(path))
 
     def _is_inside(self, path: str) -> bool:
         return f"{os.path.realpath(path)}/".startswith(self._root)
 
 
+def _links_in(folder: str) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_symlink())
+    except OSError:
+        return frozenset()
+
+
+def _size(path: str) -> int:
+    """Return the bytes of a regular file, 0 for what is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
 def _sample(files: list[FoundFile], most_bytes: int) -> Iterator[FoundFile]:
     left = most_bytes
     for file in sorted(files, key=lambda file: xxhash.xxh3_64_hexdigest(file.name.encode())):
-        size = os.path.getsize(file.path) if os.path.isfile(file.path) else 0
+        size = _size(file.path)
         if file.dropped:
             yield file
         elif size <= left:

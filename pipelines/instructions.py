@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines import schemas
 from pipelines.ledger import Count, Ledger
 from pipelines.shards import ShardFiles
-from pipelines.tokenize import copy_tokenizer, tokenizer_folder
+from pipelines.tokenize import copy_tokenizer, tokenizer_files
 from pipelines.workspace import Progress, StageOutput, Workspace
 
 
@@ -28,7 +28,7 @@ def run(workspace: Workspace, config: InstructionsConfig) -> StageOutput:
     from llada.tokenizer import Tokenizer
 
     artifact = workspace.input("tokenizer")
-    tokenizer = Tokenizer.load(tokenizer_folder(artifact))
+    tokenizer = Tokenizer.load(tokenizer_files(artifact).folder())
     task = IgsmConfig(max_operations=config.max_operations, modulus=config.modulus)
     drawn = examples(task, config.train, seed=config.seed, split="train")
     held = examples(task, config.evaluation, seed=config.seed, split="eval")

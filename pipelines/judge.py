@@ -2,23 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines import schemas
+from pipelines import schemas, storage
 from pipelines.documents import Desk, desk_of
 from pipelines.errors import InputError
 from pipelines.ledger import Ledger
-from pipelines.shards import ShardFiles, ShardRecord, describe, save_record
+from pipelines.local_copies import Bundle, scratch
+from pipelines.shards import ShardFiles, ShardRecord, read_table, save_record, settle
 from pipelines.units import Unit, run_units, stage_output, units_of
 from pipelines.workspace import StageOutput, Workspace
+
+_CLASSIFIER = "quality.bin"
 
 
 class JudgeConfig(BaseModel):
@@ -45,12 +46,12 @@ class ScoreWorker:
         from filters.judge import Judge
         from filters.local_llm import LocalLlm
 
-        self._root, self._attempt, self._text_bytes = Path(root), attempt, text_bytes
+        self._root, self._attempt, self._text_bytes = storage.at(root), attempt, text_bytes
         self._judge = Judge(LocalLlm())
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Score the unit's documents, write (doc_id, text, score), return the record."""
-        table = pq.read_table(unit["path"], partitioning=None)
+        table = read_table(unit["path"])
         table = table.slice(unit["first"], unit["rows"])
         judged = [self._judge.score(self._start_of(t)) for t in table["text"].to_pylist()]
         table = table.append_column("score", pa.array([one.score for one in judged], pa.float64()))
@@ -72,16 +73,16 @@ class ScoreUnit(Unit):
 class ApplyWorker:
     """Filters one unit by the classifier."""
 
-    def __init__(self, desk: Desk, classifier: str, threshold: float) -> None:
+    def __init__(self, desk: Desk, classifier: Bundle, threshold: float) -> None:
         from filters.quality import QualityClassifier
 
         self._desk = desk
-        self._classifier = QualityClassifier.load(Path(classifier))
+        self._classifier = QualityClassifier.load(classifier.folder() / _CLASSIFIER)
         self._threshold = threshold
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, score it, write both sides, return the record."""
-        documents = pq.read_table(unit["path"], partitioning=None)
+        documents = read_table(unit["path"])
         quality = pa.array(self._classifier.predict(documents["text"]), pa.float64())
         documents = documents.append_column("quality", quality)
         keep = pc.greater_equal(documents["quality"], self._threshold)
@@ -110,20 +111,22 @@ def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
         unit="batches judged",
     )
     scores = pa.concat_tables(
-        pq.read_table(workspace.root / record.files[0].path, partitioning=None) for record in scored
+        read_table(workspace.root / record.files[0].path) for record in scored
     )
     classifier, learned = QualityClassifier.train(
         scores["text"], scores["score"].to_numpy(), quantile=config.good_quantile, seed=config.seed
     )
     fresh = sample.slice(config.sample) if sample.num_rows > config.sample else judged
     threshold = float(np.quantile(classifier.predict(fresh["text"]), 1 - config.keep_share))
-    model = workspace.root / "aside" / f"quality-{attempt}.bin"
-    model.parent.mkdir(parents=True, exist_ok=True)
-    classifier.save(model)
+    folder = workspace.root / f"aside-{attempt}"
+    scratch(folder).mkdir(parents=True, exist_ok=True)
+    classifier.save(scratch(folder) / _CLASSIFIER)
+    saved = settle(workspace.root, folder, "aside")
+    bundle = Bundle(tuple((str(workspace.root / one.path), one.xxh3_128) for one in saved))
     records = run_units(
         workspace,
         units,
-        partial(ApplyWorker, desk_of(workspace), str(model), threshold),
+        partial(ApplyWorker, desk_of(workspace), bundle, threshold),
     )
     output = stage_output(
         records,
@@ -131,7 +134,7 @@ def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
         info={"threshold": threshold, "judged": judged.num_rows},
         extra_files=(
             *(entry for record in scored for entry in record.files),
-            describe(workspace.root, model, "aside", shard=model.name, rows=1),
+            *saved,
         ),
     )
     metrics = {
@@ -149,15 +152,13 @@ def _sample(units: Sequence[Unit], count: int, seed: int) -> pa.Table:
     ids = [
         doc_id
         for unit in units
-        for doc_id in pq.read_table(unit.path, columns=["doc_id"], partitioning=None)[
-            "doc_id"
-        ].to_pylist()
+        for doc_id in read_table(unit.path, ["doc_id"])["doc_id"].to_pylist()
     ]
     chosen = sorted(ids, key=lambda i: (xxhash.xxh3_64_intdigest(i.encode(), seed=seed), i))[:count]
     wanted = pa.array(chosen, pa.string())
     parts = []
     for unit in units:
-        table = pq.read_table(unit.path, columns=["doc_id", "text"], partitioning=None)
+        table = read_table(unit.path, ["doc_id", "text"])
         parts.append(table.filter(pc.is_in(table["doc_id"], wanted)))
     found = pa.concat_tables(parts)
     order = pc.index_in(found["doc_id"], wanted)

@@ -1,7 +1,14 @@
-"""Pre-training and SFT as stages: token shards or pairs in, a model in the published layout out."""
+"""Pre-training and SFT as stages: token shards or pairs in, a model in the published layout out.
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+Training reads and writes local disk. For a store in a bucket the inputs are copied to this
+machine first, checkpoints stay here (`local_copies.scratch`) and the finished model is uploaded.
+So an interrupted training resumes on the machine it ran on, and with all workers on that machine;
+resuming elsewhere needs checkpoints in the store, which this does not do yet.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
@@ -10,9 +17,11 @@ from pydantic import Field
 from llada.training.config import TrainingConfig
 from llada.training.schedule import ScheduleConfig
 from pipelines.ledger import Count, Ledger
-from pipelines.shards import describe
-from pipelines.storage import write_bytes
-from pipelines.tokenize import tokenizer_folder
+from pipelines.local_copies import scratch
+from pipelines.shards import settle
+from pipelines.stopping import Stopped
+from pipelines.storage import read_all, write_bytes
+from pipelines.tokenize import tokenizer_files
 from pipelines.workspace import InputArtifact, Progress, StageOutput, Workspace
 
 if TYPE_CHECKING:
@@ -43,7 +52,7 @@ def pretrain(workspace: Workspace, config: PretrainConfig) -> StageOutput:
     from llada.tokenizer import Tokenizer
 
     tokens = workspace.input("tokens")
-    tokenizer = Tokenizer.load(tokenizer_folder(tokens))
+    tokenizer = Tokenizer.load(tokenizer_files(tokens).folder())
     model = ModelConfig.preset(
         config.model,
         vocab_size=tokenizer.vocab_size,
@@ -72,8 +81,8 @@ def finetune(workspace: Workspace, config: SftConfig) -> StageOutput:
 
 
 def model_folder(artifact: InputArtifact) -> Path:
-    """Return the folder with config.json, weights and tokenizer, its files checked."""
-    return artifact.paths("model")[0].parent
+    """Return a local folder with config.json, weights and tokenizer, its files checked."""
+    return artifact.bundle("model").folder()
 
 
 def _train(
@@ -91,8 +100,10 @@ def _train(
     from llada.training.shards import Shard
 
     output = workspace.root / f"model-{workspace.attempt}"
+    folder = data.bundle().folder()
     shards = tuple(
-        Shard(path=str(data.path(entry)), rows=entry.rows) for entry in data.entries("data")
+        Shard(path=str(folder / PurePosixPath(entry.path).name), rows=entry.rows)
+        for entry in data.entries()
     )
     fields = TrainingConfig.model_fields
     job = TrainingJob(
@@ -101,15 +112,13 @@ def _train(
         init_from=start_from,
         shards=shards,
         training=TrainingConfig(**{name: getattr(config, name) for name in fields}),
-        checkpoint_dir=str(workspace.root / "checkpoints"),
-        output_dir=str(output),
+        checkpoint_dir=str(scratch(workspace.root / "checkpoints")),
+        output_dir=str(scratch(output)),
+        stop_signs=_signs(workspace),
     )
     losses = _run(workspace, job, train)
-    _carry_tokenizer(tokenizer, output)
-    files = tuple(
-        describe(workspace.root, path, "model", shard=path.name, rows=1)
-        for path in sorted(output.iterdir())
-    )
+    _carry_tokenizer(tokenizer, scratch(output))
+    files = settle(workspace.root, output, "model")
     return StageOutput(
         files=files,
         ledger=_ledger(data, config),
@@ -136,17 +145,33 @@ def _run(workspace: Workspace, job: "TrainingJob", train: "Callable[..., object]
         workspace.on_progress(Progress(metrics.step + 1, total, "steps", note))
 
     workspace.executor.connect()
-    with TemporaryDirectory(prefix="llada-train-") as scratch:
+    with TemporaryDirectory(prefix="llada-train-") as scratch, _stopped_as_we_say_it():
         train(
             job,
             workers=workspace.resources.workers,
-            cpus_per_worker=1.0,
+            cpus_per_worker=workspace.resources.cpus_per_worker,
             run_name=f"{workspace.stage}-{workspace.attempt}",
             scratch=Path(scratch),
             max_failures=workspace.resources.max_failures,
             on_metrics=on_metrics,
+            on_poll=workspace.stop.check,
         )
     return [losses[step] for step in sorted(losses)]
+
+
+def _signs(workspace: Workspace) -> tuple[str, ...]:
+    sign = workspace.stop.sign
+    return (str(sign.asked), str(sign.successor)) if sign else ()
+
+
+@contextmanager
+def _stopped_as_we_say_it() -> Iterator[None]:
+    from llada.training.errors import TrainingStopped
+
+    try:
+        yield
+    except TrainingStopped as stopped:
+        raise Stopped(str(stopped)) from stopped
 
 
 def _numbers(metrics: "StepMetrics") -> Mapping[str, float]:
@@ -157,9 +182,9 @@ def _numbers(metrics: "StepMetrics") -> Mapping[str, float]:
 def _carry_tokenizer(artifact: InputArtifact, folder: Path) -> None:
     """Put the tokenizer beside the weights: a model without its tokenizer says nothing."""
     role: Literal["model", "aside"] = "model" if artifact.entries("model") else "aside"
-    for path in artifact.paths(role):
-        if path.name.startswith("tokenizer"):
-            write_bytes(folder / path.name, path.read_bytes())
+    found = [path for path in artifact.paths(role) if path.name.startswith("tokenizer")]
+    for path, content in read_all(found).items():
+        write_bytes(folder / path.name, content)
 
 
 def _ledger(data: InputArtifact, config: TrainingConfig) -> Ledger:

@@ -10,6 +10,8 @@ import os
 import time
 from pathlib import Path
 
+import pydantic_core
+
 from pipelines import storage
 from pipelines.errors import InputError, StoreError
 
@@ -56,7 +58,7 @@ class SourceHashes:
 def _load(path: Path) -> dict[str, list[int | str]]:
     """Return what is remembered; a missing or damaged memory is an empty one."""
     try:
-        found = json.loads(path.read_bytes())
+        found = pydantic_core.from_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     if not isinstance(found, dict):

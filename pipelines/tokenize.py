@@ -3,20 +3,27 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines import schemas
+from pipelines import schemas, storage
 from pipelines.documents import count_of
 from pipelines.ledger import Ledger
-from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, describe, save_record
-from pipelines.storage import write_bytes
+from pipelines.local_copies import Bundle
+from pipelines.shards import (
+    FileEntry,
+    Role,
+    ShardFiles,
+    ShardRecord,
+    describe,
+    read_table,
+    save_record,
+)
+from pipelines.storage import StorePath
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
@@ -94,17 +101,15 @@ def is_held_out(doc_id: str, share: float) -> bool:
 class TokenizeWorker:
     """Encodes and packs one unit, the training and the held-out documents apart."""
 
-    def __init__(
-        self, root: str, attempt: str, tokenizer_folder: str, config: TokensConfig
-    ) -> None:
+    def __init__(self, root: str, attempt: str, tokenizer: Bundle, config: TokensConfig) -> None:
         from llada.tokenizer import Tokenizer
 
-        self._root, self._attempt, self._config = Path(root), attempt, config
-        self._tokenizer = Tokenizer.load(Path(tokenizer_folder))
+        self._root, self._attempt, self._config = storage.at(root), attempt, config
+        self._tokenizer = Tokenizer.load(tokenizer.folder())
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, write its token shards, return the record."""
-        documents = pq.read_table(unit["path"], columns=["doc_id", "text"], partitioning=None)
+        documents = read_table(unit["path"], ["doc_id", "text"])
         share = self._config.validation_share
         held_out = np.array([is_held_out(i, share) for i in documents["doc_id"].to_pylist()], bool)
         files = ShardFiles(self._root, unit["shard"], self._attempt)
@@ -140,8 +145,8 @@ class TokenizeWorker:
 def run(workspace: Workspace, config: TokensConfig) -> StageOutput:
     """Tokenize the slot `documents` with the slot `tokenizer`; shards carry the tokenizer along."""
     tokenizer = workspace.input("tokenizer")
-    source = tokenizer_folder(tokenizer)
-    factory = partial(TokenizeWorker, str(workspace.root), workspace.attempt, str(source), config)
+    source = tokenizer_files(tokenizer)
+    factory = partial(TokenizeWorker, str(workspace.root), workspace.attempt, source, config)
     records = run_units(workspace, units_of(workspace.input("documents")), factory)
     output = stage_output(
         records,
@@ -159,18 +164,18 @@ def run(workspace: Workspace, config: TokensConfig) -> StageOutput:
     return output
 
 
-def tokenizer_folder(artifact: InputArtifact) -> Path:
-    """Return the checked folder of the tokenizer that an artifact holds or carries along."""
-    return artifact.paths(_tokenizer_role(artifact))[0].parent
+def tokenizer_files(artifact: InputArtifact) -> Bundle:
+    """Return the checked files of the tokenizer that an artifact holds or carries along."""
+    return artifact.bundle(_tokenizer_role(artifact))
 
 
-def copy_tokenizer(artifact: InputArtifact, root: Path) -> tuple[FileEntry, ...]:
+def copy_tokenizer(artifact: InputArtifact, root: StorePath) -> tuple[FileEntry, ...]:
     """Copy a tokenizer beside what was made with it, so that nothing is separated from it."""
     entries = []
-    for path in artifact.paths(_tokenizer_role(artifact)):
+    for path, content in storage.read_all(artifact.paths(_tokenizer_role(artifact))).items():
         target = root / "aside" / path.name
-        write_bytes(target, path.read_bytes())
-        entries.append(describe(root, target, "aside", shard=path.name, rows=1))
+        written = storage.write_bytes(target, content)
+        entries.append(describe(root, target, written, "aside", shard=path.name, rows=1))
     return tuple(entries)
 
 

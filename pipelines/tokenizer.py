@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.documents import count_of
 from pipelines.ledger import Count, Ledger
-from pipelines.shards import describe
+from pipelines.local_copies import scratch
+from pipelines.shards import settle
 from pipelines.workspace import InputArtifact, Progress, StageOutput, Workspace
 
 
@@ -31,12 +32,8 @@ def run(workspace: Workspace, config: TokenizerConfig) -> StageOutput:
         iter(reader), vocab_size=config.vocab_size, min_frequency=config.min_frequency
     )
     folder = workspace.root / f"data-{workspace.attempt}"
-    tokenizer.save(folder)
-    files = tuple(
-        describe(workspace.root, path, "data", shard=path.name, rows=1)
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    )
+    tokenizer.save(scratch(folder))
+    files = settle(workspace.root, folder, "data")
     workspace.on_progress(Progress(1, 1, "training"))
     return StageOutput(
         files=files,

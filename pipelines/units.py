@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.ledger import add_ledgers
-from pipelines.shards import FileEntry, ShardRecord, load_record
+from pipelines.shards import FileEntry, ShardRecord, load_records
 from pipelines.workspace import InputArtifact, Progress, StageOutput, WorkerFactory, Workspace
 
 
@@ -29,24 +29,26 @@ def units_of(artifact: InputArtifact, prefix: str = "") -> list[Unit]:
     return [
         Unit(
             shard=f"{prefix}{number:05d}",
-            path=str(artifact.path(entry)),
+            path=str(path),
             rows=entry.rows,
             bytes=entry.bytes,
         )
-        for number, entry in enumerate(artifact.entries("data"))
+        for number, (entry, path) in enumerate(
+            zip(artifact.entries("data"), artifact.paths("data"), strict=True)
+        )
     ]
 
 
 def run_units(
     workspace: Workspace, units: Sequence[BaseModel], factory: WorkerFactory, *, unit: str = "units"
 ) -> list[ShardRecord]:
-    """Run the units that have no intact record yet; return the records of all, in unit order."""
+    """Run the units that have no intact record yet; return the records of all, in unit order.
+
+    Raises:
+        Stopped: the stage was told to end; the records of the units that were done are kept.
+    """
     payloads: list[dict[str, Any]] = [one.model_dump() for one in units]
-    records: dict[str, ShardRecord] = {}
-    for payload in payloads:
-        record = load_record(workspace.root, payload["shard"])
-        if record is not None:
-            records[record.shard] = record
+    records = load_records(workspace.root, [payload["shard"] for payload in payloads])
     pending = [payload for payload in payloads if payload["shard"] not in records]
 
     def finished(record: ShardRecord) -> None:
@@ -55,7 +57,9 @@ def run_units(
 
     if pending:
         workspace.on_progress(Progress(len(records), len(payloads), unit))
-        workspace.executor.map_units(factory, pending, workspace.resources, finished)
+        workspace.executor.map_units(
+            factory, pending, workspace.resources, finished, workspace.stop
+        )
     return [records[payload["shard"]] for payload in payloads]
 
 

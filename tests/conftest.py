@@ -1,6 +1,7 @@
 """Fixtures every test may use; tests that need Ray run last and share one session of it."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,33 @@ def ray_session() -> Iterator[None]:
     start_ray()
     yield
     stop_ray()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The endpoint of an S3 server on loopback; its buckets: tests/support/s3_server.py."""
+    from tests.support import s3_server
+
+    with s3_server.running() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_account(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The endpoint, with credentials for it in the environment and a cache of this test's own."""
+    from tests.support.s3_server import CREDENTIALS
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return s3_server
+
+
+@pytest.fixture
+def s3_store(s3_account: str) -> str:
+    """The URI of an empty store in a bucket."""
+    return f"s3://store/{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,12 @@ class Engine:
         self._engine: Any = engine
         self._world = dist.get_world_size()
 
+    @property
+    def device(self) -> torch.device:
+        """Where this rank's part of the model lies."""
+        device: torch.device = self._engine.device
+        return device
+
     def step(self, batches: Sequence[Batch], learning_rate: float) -> Step:
         """Update the weights once from this rank's micro-batches.
 

@@ -13,3 +13,7 @@ class CheckpointError(LladaError):
 
 class TrainingError(LladaError):
     """The run cannot start as asked, or its workers gave up (then: the last lines of one)."""
+
+
+class TrainingStopped(LladaError):  # noqa: N818  nothing went wrong
+    """The run was asked to end early; it left a checkpoint from which the next one goes on."""

@@ -22,6 +22,9 @@ class TrainingJob(BaseModel):
     init_from: str | None = Field(None, description="weights to start from, published layout")
     checkpoint_dir: str = Field(description="one per job: resuming means finding it again")
     output_dir: str = Field(description="final float32 weights, published layout")
+    stop_signs: tuple[str, ...] = Field(
+        (), description="files; once one exists, the run writes a checkpoint and ends"
+    )
 
     def resolved(self) -> "TrainingJob":
         """Return the job with absolute paths, as workers have other working directories."""
@@ -31,7 +34,13 @@ class TrainingJob(BaseModel):
         shards = [{**s.model_dump(), "path": _absolute(s.path)} for s in self.shards]
         start = None if self.init_from is None else _absolute(self.init_from)
         return TrainingJob.model_validate(
-            {**self.model_dump(), **absolute, "shards": shards, "init_from": start}
+            {
+                **self.model_dump(),
+                **absolute,
+                "shards": shards,
+                "init_from": start,
+                "stop_signs": tuple(map(_absolute, self.stop_signs)),
+            }
         )
 
     def identity(self) -> dict[str, Any]:

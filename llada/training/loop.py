@@ -28,7 +28,8 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
     """Do this rank's part of `job`, from the newest valid checkpoint to the exported weights.
 
     Needs an initialised default process group. All ranks call it with the same arguments; `run`
-    names the call of `train` in the record.
+    names the call of `train` in the record. A stop sign ends it early, with a checkpoint and
+    without weights.
     """
     rank, world = dist.get_rank(), dist.get_world_size()
     micro_batches = share(job.training, rank, world)
@@ -52,10 +53,13 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
             if record:
                 record.append(metrics)
             done = step + 1
-            if done % job.training.checkpoint_every == 0 or done == job.training.steps:
+            stopped = done < job.training.steps and _asked_to_stop(job, engine.device)
+            if stopped or done % job.training.checkpoint_every == 0 or done == job.training.steps:
                 if record:
                     record.sync()
                 last = checkpoints.save(done, engine.save)
+            if stopped:
+                return
     assert last is not None
     if rank == 0:
         _export(job, last.folder)
@@ -110,6 +114,16 @@ def _train_step(
         tokens_per_second=tokens / seconds,
         seconds=seconds,
     )
+
+
+def _asked_to_stop(job: TrainingJob, device: torch.device) -> bool:
+    """Whether a stop sign exists, as rank 0 sees it: all ranks must leave at the same step."""
+    if not job.stop_signs:
+        return False
+    seen = dist.get_rank() == 0 and any(Path(sign).exists() for sign in job.stop_signs)
+    asked = torch.tensor([int(seen)], device=device)
+    dist.broadcast(asked, src=0)
+    return bool(asked.item())
 
 
 def _initial_model(job: TrainingJob) -> MaskPredictor:

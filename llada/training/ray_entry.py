@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from llada.training.errors import TrainingError
+from llada.training.errors import TrainingError, TrainingStopped
 from llada.training.job import StepMetrics, TrainingJob, TrainingReport
 from llada.training.record import ATTEMPTS, METRICS, Tail, read_attempts, read_metrics
 
@@ -47,17 +47,20 @@ def train(
     scratch: Path,
     max_failures: int,
     on_metrics: Callable[[StepMetrics], None],
+    on_poll: Callable[[], None] = lambda: None,
 ) -> TrainingReport:
     """Train until the final weights lie in `job.output_dir`, from where an earlier call stopped.
 
     Ray must be initialised. The state that counts is in `job.checkpoint_dir`; Ray's own (under
     `scratch`) has a fresh name each call and is deleted. `on_metrics` hears each of the steps
     0..n-1 exactly once, in order, on the caller's thread, those computed by an earlier call first;
-    if it raises, the workers are stopped and the exception passes through.
+    if it raises, the workers are stopped and the exception passes through; so with `on_poll`, which
+    is called twice a second whatever the workers do.
 
     Raises:
         ShardError, CheckpointError: the job cannot run as it stands; found before workers start.
         TrainingError: the same, or the workers failed more than `max_failures` times.
+        TrainingStopped: one of the job's stop signs exists; a checkpoint was left.
     """
     import ray
 
@@ -73,6 +76,7 @@ def train(
     pending = fit.remote(job.model_dump_json(), group)
     try:
         while not ray.wait([pending], timeout=_POLL_SECONDS)[0]:
+            on_poll()
             _tell(tail, on_metrics)
         failure = ray.get(pending)
     except ray.exceptions.RayError as error:
@@ -87,6 +91,8 @@ def train(
     _tell(tail, on_metrics)
     if failure:
         raise TrainingError(_last_words(failure, job, max_failures))
+    if any(Path(sign).exists() for sign in job.stop_signs) and not _has_weights(job):
+        raise TrainingStopped("it was asked to stop; the last step is kept as a checkpoint")
     return _report(job, run, time.monotonic() - started)
 
 
@@ -157,6 +163,10 @@ def _worker(config: dict[str, str]) -> None:
     from llada.training.loop import run_rank
 
     run_rank(TrainingJob.model_validate_json(config["job"]), run=config["run"])
+
+
+def _has_weights(job: TrainingJob) -> bool:
+    return (Path(job.output_dir) / "config.json").is_file()
 
 
 def _tell(tail: Tail, on_metrics: Callable[[StepMetrics], None]) -> None:
