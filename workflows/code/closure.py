@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from workflows.definitions import Meaning, SourceModule
+from workflows.code.definitions import Meaning, SourceModule
 from workflows.environment import PROJECT
 from workflows.errors import RefError, WorkflowError
 

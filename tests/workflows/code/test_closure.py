@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.codehash import CodeClosure, closure, difference
+from workflows.code.closure import CodeClosure, closure, difference
 from workflows.environment import PROJECT
 from workflows.errors import RefError, WorkflowError
 
@@ -297,7 +297,7 @@ def test_digest_is_the_same_in_every_process_and_imports_nothing_heavy(
     project: Path, before: CodeClosure
 ) -> None:
     program = (
-        "import sys; from pathlib import Path; from workflows.codehash import closure\n"
+        "import sys; from pathlib import Path; from workflows.code.closure import closure\n"
         f"print(closure('pipelines.filter.run', Path({str(project)!r})).digest)\n"
         "print(sorted({'torch', 'ray', 'numba', 'pyarrow', 'pydantic'} & set(sys.modules)))"
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from workflows.scopes import (
+from workflows.code.scopes import (
     COMPREHENSIONS,
     FUNCTIONS,
     bound_names,

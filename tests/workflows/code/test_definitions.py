@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.codehash import CodeClosure, closure, difference
+from workflows.code.closure import CodeClosure, closure, difference
 
 LIMITS = "def first(x): return x\ndef second(x): return -x\nBOTH = (first, second)\n"
 
