@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from workflows.journal import Event, Journal, runs_folder
-from workflows.lineage import MlflowMirror
+from workflows.tracking.mirror import MlflowMirror
 
-DIGEST = {name: f"{name:0<64}" for name in ("crawl", "clean", "base", "report")}
+DIGEST = {name: f"{name:0<64}" for name in ("crawl", "clean", "base", "score", "report")}
 START = float(int(time.time()))
 STEPS = 1100  # more than MLflow takes in one call
 HTML = "<script>alert('&amp;')</script> \N{SNOWMAN} 'quoted' \"twice\""
@@ -36,7 +36,7 @@ class Clock:
         return self.now
 
 
-def started(run_id: str = "run-1", **process: Any) -> Event:
+def started(run_id: str = "run-1", **more: Any) -> Event:
     data = {
         "recipe": "demo",
         "run_id": run_id,
@@ -46,7 +46,7 @@ def started(run_id: str = "run-1", **process: Any) -> Event:
         "pid": os.getpid(),
         "host": socket.gethostname(),
     }
-    return Event(kind="run_started", data={**data, **process})
+    return Event(kind="run_started", data={**data, **more})
 
 
 def begin(stage: str, inputs: dict[str, str], config: dict[str, Any] | None = None) -> Event:
@@ -66,7 +66,7 @@ def begin(stage: str, inputs: dict[str, str], config: dict[str, Any] | None = No
 
 
 def finish(store: Path, stage: str, cache: str = "ran", **more: Any) -> Event:
-    folder = store / "artifacts" / stage
+    folder = store / "_made" / stage
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps({"name": stage}))
     data = {
@@ -89,13 +89,17 @@ CONFIG = {
 }
 
 
-def whole_run(store: Path) -> list[Event]:
+def _config_of(store: Path) -> dict[str, Any]:
+    return {**CONFIG, "long": "x" * 10_000, "bad {key}": True, "where": str(store)}
+
+
+def whole_run(store: Path, recipe: str = "demo") -> list[Event]:
     tick = Clock()
     events = [
-        started(),
+        started(recipe=recipe),
         begin("crawl", {}),
         finish(store, "crawl", cache="reused"),
-        begin("clean", {"docs": "crawl"}, {**CONFIG, "long": "x" * 10_000, "bad {key}": True}),
+        begin("clean", {"docs": "crawl"}, _config_of(store)),
         finish(store, "clean", metrics={"kept rate": 0.7}),
         begin("base", {"tokens": "clean"}),
         *(
@@ -106,6 +110,10 @@ def whole_run(store: Path) -> list[Event]:
         ),
         Event(kind="metrics", stage="base", step=STEPS + 1, data={"values": {"loss": None}}),
         finish(store, "base", cache="resumed", model=True, metrics={"loss": 0.5, "mfu": 0.3}),
+        begin("score", {"model": "base", "problems": "clean"}),
+        Event(kind="stage_failed", stage="score", data={"error": "a worker died"}),
+        begin("score", {"model": "base", "problems": "clean"}),
+        finish(store, "score", metrics={"exact_match": 0.25, "bound": None}),
         begin("report", {"model": "base", "held_out": "clean", "seen": "clean"}),
         Event(kind="stage_failed", stage="report", data={"error": f"no disk {HTML}" + "y" * 9_000}),
         Event(kind="run_finished", data={"status": "FAILED"}),
@@ -121,11 +129,13 @@ def write(journal: Journal, events: list[Event]) -> None:
 class Seen:
     """What MLflow holds, read through its own client."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, where: Path | str, recipe: str = "demo") -> None:
+        """Look into the database of a store, or at a tracking address."""
         from mlflow import MlflowClient
 
-        self.client: Any = MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
-        (self.experiment,) = self.client.search_experiments(filter_string="name = 'demo'")
+        self.uri = where if isinstance(where, str) else f"sqlite:///{where / 'mlflow.db'}"
+        self.client: Any = MlflowClient(self.uri, registry_uri=self.uri)
+        (self.experiment,) = self.client.search_experiments(filter_string=f"name = '{recipe}'")
         found = self.client.search_runs([self.experiment.experiment_id])
         # Not the runs as found: a search leaves out the models that a run took in.
         self.runs: list[Any] = [self.client.get_run(run.info.run_id) for run in found]
@@ -151,25 +161,35 @@ class Seen:
     def models(self) -> list[Any]:
         return list(self.client.search_logged_models([self.experiment.experiment_id]))
 
+    def measured(self, model: Any) -> list[tuple[str, float, str, str]]:
+        """What is known of a model: metric, value, dataset, and the stage that measured it."""
+        stages = {run.info.run_id: stage for stage, run in self.by_stage.items()}
+        return sorted(
+            (one.key, one.value, one.dataset_name, stages[one.run_id]) for one in model.metrics
+        )
+
     def everything(self) -> dict[str, Any]:
         """All that a second sync could double or change."""
         return {
             str(stage): (
-                run.to_dictionary(),
+                json.dumps(
+                    run.to_dictionary(), sort_keys=True, default=vars
+                ),  # as text: NaN is not NaN
                 [vars(link) for link in run.inputs.model_inputs],
                 [vars(link) for link in run.outputs.model_outputs],
                 len(self.history("base", "loss")),
                 len(self.runs),
-                len(self.models()),
+                [self.measured(model) for model in self.models()],
             )
             for stage, run in self.by_stage.items()
         }
 
 
-def mirror_whole_run(store: Path) -> Seen:
+def mirror_whole_run(store: Path, uri: str | None = None, recipe: str = "demo") -> Seen:
     journal = Journal(runs_folder(store) / "run-1")
-    write(journal, whole_run(store))
-    result = MlflowMirror(store, f"sqlite:///{store / 'mlflow.db'}").sync(journal)
-    assert (result.pending, result.problem) == (0, None)
+    write(journal, whole_run(store, recipe))
+    uri = uri or f"sqlite:///{store / 'mlflow.db'}"
+    result = MlflowMirror(store, uri).sync(journal)
+    assert result.problem is None
     assert result.mirrored == len(list(journal.events()))
-    return Seen(store)
+    return Seen(uri, recipe)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 
 from tests.support.journals import STEPS, Seen, begin, finish, started, whole_run, write
 from workflows.journal import Journal, runs_folder
-from workflows.lineage import MlflowMirror, pending_runs
+from workflows.tracking.drain import Backlog
+from workflows.tracking.mirror import MlflowMirror
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -33,11 +35,11 @@ def test_a_second_sync_changes_nothing(own: Seen, store: Path, journal: Journal)
     before = own.everything()
     result = MlflowMirror(store).sync(journal)
 
-    assert (result.mirrored, result.pending, result.problem) == (0, 0, None)
+    assert (result.mirrored, result.problem) == (0, None)
     assert Seen(store).everything() == before
 
 
-@pytest.mark.parametrize("lost", [None, 0, 4, 900, STEPS + 8])
+@pytest.mark.parametrize("lost", [None, 0, 4, 900, STEPS + 9])
 def test_going_over_events_again_changes_nothing(
     own: Seen, store: Path, journal: Journal, lost: int | None
 ) -> None:
@@ -48,14 +50,22 @@ def test_going_over_events_again_changes_nothing(
         state.unlink()
     else:
         noted = json.loads(state.read_text())
-        state.write_text(json.dumps({**noted, "consumed": lost, "settled": False, "closed": False}))
+        offset, _ = list(journal.events_after(0))[lost - 1] if lost else (0, None)
+        some = list(journal.events())[:lost]
+        tries = Counter(event.stage for event in some if event.kind == "stage_started")
+        state.write_text(
+            json.dumps(
+                {**noted, "consumed": lost, "offset": offset, "attempts": tries}
+                | {"settled": False, "closed": False}
+            )
+        )
     result = MlflowMirror(store).sync(journal)
 
-    assert (result.pending, result.problem) == (0, None)
+    assert result.problem is None
     assert Seen(store).everything() == before
 
 
-@pytest.mark.parametrize("cut", [1, 3, 900, STEPS + 8])
+@pytest.mark.parametrize("cut", [1, 3, 900, STEPS + 9])
 def test_syncs_along_the_way_add_up_to_one(store: Path, journal: Journal, cut: int) -> None:
     events = whole_run(store)
     write(journal, events[:cut])
@@ -65,7 +75,7 @@ def test_syncs_along_the_way_add_up_to_one(store: Path, journal: Journal, cut: i
 
     assert (first.mirrored, second.mirrored) == (cut, len(events) - cut)
     found = Seen(store)
-    assert len(found.runs) == 5
+    assert len(found.runs) == 6
     assert len(found.history("base", "loss")) == STEPS + 2
     assert [one.info.status for one in found.runs].count("RUNNING") == 0
 
@@ -76,7 +86,7 @@ def test_a_mirror_killed_half_way_doubles_nothing(store: Path, journal: Journal)
     MlflowMirror(store).sync(journal)
     write(journal, events[3:])
     program = (
-        "import sys; from pathlib import Path; from workflows.lineage import MlflowMirror\n"
+        "import sys; from pathlib import Path; from workflows.tracking.mirror import MlflowMirror\n"
         "from workflows.journal import Journal\n"
         "MlflowMirror(Path(sys.argv[1])).sync(Journal(Path(sys.argv[2])))"
     )
@@ -89,7 +99,7 @@ def test_a_mirror_killed_half_way_doubles_nothing(store: Path, journal: Journal)
     assert MlflowMirror(store).sync(journal).problem is None
 
     found = Seen(store)
-    assert len(found.runs) == 5
+    assert len(found.runs) == 6
     assert len(found.history("base", "loss")) == STEPS + 2
     assert len(found.models()) == 1
 
@@ -100,17 +110,17 @@ def test_an_outage_is_told_in_a_sentence_and_made_up_for_later(
     write(journal, whole_run(store))
     down = MlflowMirror(store, refusing_uri).sync(journal)
 
-    assert (down.mirrored, down.pending) == (0, len(list(journal.events())))
+    assert (down.mirrored, down.down) == (0, True)
     assert down.problem is not None
     assert "did not take the records of this run: it does not answer." in down.problem
     assert "the next run with this store sends them" in down.problem
     assert "secret" not in down.problem
-    assert [one.folder for one in pending_runs(store)] == [journal.folder]
+    assert [one.folder for one in Backlog(store).pending()] == [journal.folder]
 
     up = MlflowMirror(store).sync(journal)
-    assert (up.mirrored, up.pending, up.problem) == (down.pending, 0, None)
-    assert pending_runs(store) == []
-    assert len(Seen(store).runs) == 5
+    assert (up.mirrored, up.problem) == (len(list(journal.events())), None)
+    assert Backlog(store).pending() == []
+    assert len(Seen(store).runs) == 6
 
 
 def test_an_outage_in_the_middle_keeps_what_was_mirrored(store: Path, journal: Journal) -> None:
@@ -125,9 +135,9 @@ def test_an_outage_in_the_middle_keeps_what_was_mirrored(store: Path, journal: J
     database.rmdir()
     (store / "away").rename(database)
 
-    assert (down.mirrored, down.pending) == (0, len(events) - 5)
+    assert (down.mirrored, down.down) == (0, True)
     assert MlflowMirror(store).sync(journal).mirrored == len(events) - 5
-    assert len(Seen(store).runs) == 5
+    assert len(Seen(store).runs) == 6
 
 
 @pytest.fixture
@@ -165,7 +175,7 @@ def test_a_server_that_is_down_is_not_asked_at_every_stage(
 
     assert asked > 0
     assert len(calls) == asked
-    assert (first.pending, second.pending) == (3, 5)
+    assert (first.down, second.down) == (True, True)
     assert second.problem == first.problem
 
 
@@ -191,16 +201,16 @@ def test_a_run_killed_half_way_ends_as_killed(store: Path, journal: Journal) -> 
         [sys.executable, "-c", DYING, str(journal.folder)], input=lines, text=True, check=False
     )
     assert done.returncode == -9
-    assert [one.folder for one in pending_runs(store)] == [journal.folder]
+    assert [one.folder for one in Backlog(store).pending()] == [journal.folder]
     result = MlflowMirror(store).sync(journal)
 
-    assert (result.mirrored, result.pending, result.problem) == (4, 0, None)
+    assert (result.mirrored, result.problem) == (4, None)
     assert {stage: run.info.status for stage, run in Seen(store).by_stage.items()} == {
         None: "KILLED",
         "crawl": "FINISHED",
         "clean": "KILLED",
     }
-    assert pending_runs(store) == []
+    assert Backlog(store).pending() == []
 
 
 @pytest.mark.parametrize(
@@ -221,7 +231,7 @@ def test_only_a_run_whose_writer_is_gone_is_ended(
     MlflowMirror(store).sync(journal)
 
     assert Seen(store).parent.info.status == status
-    assert pending_runs(store) == []
+    assert Backlog(store).pending() == []
 
 
 @pytest.mark.parametrize(
@@ -260,7 +270,7 @@ def test_whatever_is_wrong_with_tracking_is_told_not_raised(
     (store / "damaged.db").write_text("no database " * 1000)
     result = MlflowMirror(store, uri.format(store=store)).sync(journal)
 
-    assert (result.mirrored, result.pending) == (0, 1)
+    assert (result.mirrored, result.down) == (0, True)
     told = result.problem or ""
     assert "did not take the records of this run" in told
     assert reason in told
@@ -278,8 +288,8 @@ def test_a_run_begun_at_another_tracking_address_is_mirrored_whole(
     write(journal, events[3:])
     result = MlflowMirror(store).sync(journal)
 
-    assert (result.mirrored, result.pending) == (len(events), 0)
-    assert len(Seen(store).runs) == 5
+    assert (result.mirrored, result.problem) == (len(events), None)
+    assert len(Seen(store).runs) == 6
 
 
 def test_the_environment_says_where_records_go(
@@ -296,37 +306,11 @@ def test_the_environment_says_where_records_go(
     assert not (store / "mlflow.db").exists()
 
 
-def test_two_mirrors_of_one_store_wait_for_each_other(
-    store: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workflows.lineage._PATIENCE", 0.2)
-    write(journal, whole_run(store)[:3])
-    lock = runs_folder(store) / "mlflow.lock"
-    holder = (
-        "import fcntl, sys; handle = open(sys.argv[1], 'a'); fcntl.flock(handle, fcntl.LOCK_EX)\n"
-        "print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", holder, str(lock)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        waiting = MlflowMirror(store).sync(journal)
-        other.communicate()
-
-    assert (waiting.mirrored, waiting.pending) == (0, 3)
-    assert "another process" in (waiting.problem or "")
-    assert MlflowMirror(store).sync(journal).mirrored == 3
-
-
 def test_even_the_first_sync_of_a_store_keeps_quiet(tmp_path: Path) -> None:
     """It makes the database, of which alembic has much to say."""
     write(Journal(runs_folder(tmp_path) / "run-1"), whole_run(tmp_path)[:5])
     program = (
-        "import sys; from pathlib import Path; from workflows.lineage import MlflowMirror\n"
+        "import sys; from pathlib import Path; from workflows.tracking.mirror import MlflowMirror\n"
         "from workflows.journal import Journal\n"
         "store = Path(sys.argv[1])\n"
         "print(MlflowMirror(store).sync(Journal(store / '_runs' / 'run-1')).mirrored)"
@@ -340,15 +324,14 @@ def test_even_the_first_sync_of_a_store_keeps_quiet(tmp_path: Path) -> None:
 def test_a_mirrored_journal_costs_no_import_of_mlflow(own: Seen, store: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from workflows.journal import Journal\n"
-        "from workflows.lineage import MlflowMirror, pending_runs\n"
+        "from workflows.tracking.drain import Backlog\n"
+        "from workflows.tracking.mirror import MlflowMirror\n"
         "store = Path(sys.argv[1])\n"
-        "print(MlflowMirror(store).sync(Journal(store / '_runs' / 'run-1')), pending_runs(store))\n"
+        "run = Journal(store / '_runs' / 'run-1')\n"
+        "print(MlflowMirror(store).sync(run).mirrored, Backlog(store).pending())\n"
         "print('mlflow' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(store)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == [
-        "SyncResult(mirrored=0, pending=0, problem=None) []",
-        "False",
-    ]
+    assert done.stdout.splitlines() == ["0 []", "False"]

@@ -4,44 +4,25 @@ One experiment a recipe, one parent run a `llada run`, one child run a stage. Ap
 second time changes nothing: a mirror that was killed half way simply goes over the rest again.
 """
 
-import json
-import re
-import tempfile
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict
-
-from workflows import mlflow_values as values
+from pipelines import storage
+from workflows.artifact import MANIFEST
 from workflows.journal import Event
+from workflows.tracking import checkpoints, datasets, values
+from workflows.tracking.datasets import label
+from workflows.tracking.progress import Mirrored
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, LoggedModelInput
 
 _PARENT = "mlflow.parentRunId"
-_CONTEXT = "mlflow.data.context"
-
-
-class Mirrored(BaseModel):
-    """How far a journal is mirrored; kept as `mlflow.json` beside it."""
-
-    model_config = ConfigDict(extra="forbid")
-    tracking_uri: str
-    consumed: int = 0
-    """Events that are in MLflow."""
-    settled: bool = False
-    """False while a sync is under way: runs may exist in MLflow that are not listed here."""
-    closed: bool = False
-    parent: str | None = None
-    stages: dict[str, str] = {}
-    running: list[str] = []
-    last_step: dict[str, int] = {}
-    models: dict[str, str] = {}
-    """name@digest of a checkpoint -> id of its logged model"""
-    last_time: float = 0.0
+_MANY = 10_000
 
 
 class MlflowWriter:
@@ -94,7 +75,7 @@ class MlflowWriter:
         ]
         self._client.log_batch(self._state.stages[stage], metrics=points)
         self._state.last_step[stage] = events[-1].step or 0
-        self._state.last_time = events[-1].time
+        self._state.last_time = max(self._state.last_time, events[-1].time)
 
     def close(self, status: str) -> None:
         """End the parent run, and as KILLED every stage that never said how it ended."""
@@ -114,7 +95,7 @@ class MlflowWriter:
     def _find_runs(self) -> None:
         """List the runs that an earlier sync made without living to note them."""
         query = f"tags.run_id = '{self._run_id}'"
-        for run in self._client.search_runs([self._experiment], query):
+        for run in self._client.search_runs([self._experiment], query, max_results=_MANY):
             stage = run.data.tags.get("stage")
             if stage is None:
                 self._state.parent = run.info.run_id
@@ -142,19 +123,32 @@ class MlflowWriter:
         from mlflow.entities import Param
 
         stage, data = str(event.stage), event.data
+        attempt = self._state.attempts[stage] = self._state.attempts.get(stage, 0) + 1
         if stage not in self._state.stages:
             tags = {key: data.get(key) for key in ("kind", "key", "verdict", "why")}
             tags |= {_PARENT: self._state.parent, "run_id": self._run_id, "stage": stage}
             self._state.stages[stage] = self._create_run(event, stage, tags)
         run = self._state.stages[stage]
+        if attempt > 1:
+            self._try_again(run, attempt)
         if stage not in self._state.running:
             self._state.running.append(stage)
         params = [Param(key, value) for key, value in values.params(data["config"]).items()]
         self._client.log_batch(run, params=params)
         self._client.log_dict(run, data["config"], "config.json")
-        datasets, models = self._inputs(data["inputs"])
-        if datasets or models:
-            self._client.log_inputs(run, datasets=datasets, models=models)
+        self._state.read[stage] = sorted({label(one) for one in data["inputs"].values()})
+        links, models = self._inputs(data["inputs"])
+        if links or models:
+            self._client.log_inputs(run, datasets=links, models=models)
+
+    def _try_again(self, run: str, attempt: int) -> None:
+        """Reopen a stage's run: what went wrong before stays as `attempt N error`."""
+        tags = self._client.get_run(run).data.tags
+        if "error" in tags:
+            self._client.set_tag(run, f"attempt {attempt - 1} error", tags["error"])
+            self._client.delete_tag(run, "error")
+        self._client.set_tag(run, "attempt", str(attempt))
+        self._client.update_run(run, status="RUNNING")
 
     def _inputs(
         self, inputs: Mapping[str, Mapping[str, Any]]
@@ -163,42 +157,68 @@ class MlflowWriter:
 
         slots: dict[str, list[str]] = {}
         for slot, artifact in inputs.items():
-            slots.setdefault(_label(artifact), []).append(slot)
+            slots.setdefault(label(artifact), []).append(slot)
+            if artifact["name"] not in self._state.stages:
+                self._model(label(artifact))  # this run did not announce it, maybe an earlier one
         # MLflow keeps one link a dataset, so an artifact in two slots names both.
-        datasets = [
-            _dataset(inputs[names[0]], "input", slot=",".join(names))
-            for label, names in slots.items()
-            if label not in self._state.models
+        links = [
+            datasets.link(inputs[names[0]], "input", slot=",".join(names))
+            for found, names in slots.items()
+            if found not in self._state.models
         ]
-        models = [self._state.models[label] for label in slots if label in self._state.models]
-        return datasets, [LoggedModelInput(model) for model in models]
+        models = [self._state.models[found] for found in slots if found in self._state.models]
+        return links, [LoggedModelInput(model) for model in models]
 
     def _stage_finished(self, event: Event) -> None:
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import RunTag
 
         stage, data = str(event.stage), event.data
         run, output = self._state.stages[stage], data["output"]
-        tags = {"cache": data["cache"], "output": _label(output), "producer": data["producer"]}
-        found = {
-            **values.ledger_metrics(data["ledger"]),
-            **values.metrics(data["metrics"]),
-            "seconds": float(data["seconds"]),
-        }
-        # At the last step, so that a streamed metric of the same name keeps its curve.
-        step, time = self._state.last_step.get(stage, 0), _millis(event.time)
+        tags = {"cache": data["cache"], "output": label(output), "producer": data["producer"]}
         self._client.log_batch(
-            run,
-            metrics=[Metric(key, value, time, step) for key, value in found.items()],
-            tags=[RunTag(key, value) for key, value in values.tags(tags).items()],
+            run, tags=[RunTag(key, value) for key, value in values.tags(tags).items()]
         )
         if data["model"]:
-            self._link_model(run, output, step)
+            models = [self._link_model(run, output, self._state.last_step.get(stage, 0))]
         else:
-            self._client.log_inputs(run, datasets=[_dataset(output, "output", data["ledger"])])
-        manifest = Path(output["path"]) / "manifest.json"
-        if manifest.is_file():  # the artifact may have been removed since
-            self._client.log_artifact(run, str(manifest))
+            models = self._models_read(stage)
+            self._client.log_inputs(run, datasets=[datasets.link(output, "output", data["ledger"])])
+        self._log_results(stage, event, models)
+        folder = storage.at(output["path"])
+        if storage.sizes(folder, [MANIFEST]):  # the artifact may have been removed since
+            with storage.local(folder / MANIFEST) as manifest:
+                self._client.log_artifact(run, str(manifest))
         self._end(stage, "FINISHED")
+
+    def _models_read(self, stage: str) -> list[str]:
+        found = self._state.read.get(stage, [])
+        return [self._state.models[one] for one in found if one in self._state.models]
+
+    def _log_results(self, stage: str, event: Event, models: list[str]) -> None:
+        """Log what a stage measured, as measures of the model that it made or evaluated.
+
+        A model or a dataset stands beside them where there is only one it can have been.
+        """
+        from mlflow.entities import Metric
+
+        data, run = event.data, self._state.stages[stage]
+        # At the last step, so that a streamed metric of the same name keeps its curve.
+        step, time = self._state.last_step.get(stage, 0), _millis(event.time)
+        books = {**values.ledger_metrics(data["ledger"]), "seconds": float(data["seconds"])}
+        measured = values.metrics(data["metrics"])
+        read = [one for one in self._state.read.get(stage, []) if one not in self._state.models]
+        dataset = datasets.named(read[0]) if len(read) == 1 else (None, None)
+        model = models[0] if len(models) == 1 else None
+        known = set()
+        if model and data["cache"] == "reused":  # measured once, told once
+            had = self._client.get_logged_model(model).metrics or ()
+            known = {(one.key, one.value, one.dataset_digest) for one in had}
+        points = [Metric(key, value, time, step) for key, value in books.items()]
+        for key, value in measured.items():
+            # MLflow keeps a model's NaN as 0, so a model is spared it; the run has it.
+            tell = model and not math.isnan(value) and (key, value, dataset[1]) not in known
+            points.append(Metric(key, value, time, step, *((model, *dataset) if tell else ())))
+        self._client.log_batch(run, metrics=points)
 
     def _stage_failed(self, event: Event) -> None:
         stage = str(event.stage)
@@ -213,74 +233,22 @@ class MlflowWriter:
         if stage in self._state.running:
             self._state.running.remove(stage)
 
-    def _link_model(self, run: str, output: Mapping[str, Any], step: int) -> None:
-        from mlflow.entities import LoggedModelOutput
-
-        label = _label(output)
-        model = self._state.models.get(label) or self._find_model(label)
+    def _link_model(self, run: str, output: Mapping[str, Any], step: int) -> str:
+        model = self._model(label(output))
         if model is None:
-            model = self._create_model(run, output)
-        self._state.models[label] = model
-        linked = self._client.get_run(run).outputs
-        if all(link.model_id != model for link in (linked.model_outputs if linked else ())):
-            # Only once: MLflow refuses a second link.
-            self._client.log_outputs(run, [LoggedModelOutput(model, step)])
+            model = checkpoints.create(self._client, self._experiment, run, output)
+            self._state.models[label(output)] = model
+        checkpoints.link_output(self._client, run, model, step)
+        return model
 
-    def _find_model(self, label: str) -> str | None:
-        query = f"tags.output = '{label}'"
-        found = self._client.search_logged_models([self._experiment], query, max_results=1)
-        return str(found[0].model_id) if found else None
-
-    def _create_model(self, run: str, output: Mapping[str, Any]) -> str:
-        """Register a checkpoint whose files stay in our store.
-
-        What `mlflow.create_external_model` does, without its process-wide tracking URI.
-        """
-        from mlflow.models.utils import get_external_mlflow_model_spec
-
-        model = self._client.create_logged_model(
-            self._experiment,
-            name=re.sub(r"[^\w\- ]", "-", str(output["name"])),
-            source_run_id=run,
-            tags={
-                "mlflow.model.isExternal": "true",
-                "output": _label(output),
-                "path": str(output["path"]),
-            },
-            model_type=str(output["kind"]),
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            get_external_mlflow_model_spec(model).save(str(Path(folder) / "MLmodel"))
-            self._client.log_model_artifacts(model.model_id, folder)
-        self._client.finalize_logged_model(model.model_id, "READY")
-        return str(model.model_id)
-
-
-def _label(artifact: Mapping[str, Any]) -> str:
-    return f"{artifact['name']}@{artifact['digest']}"
-
-
-def _dataset(
-    artifact: Mapping[str, Any],
-    context: str,
-    ledger: Mapping[str, Any] | None = None,
-    slot: str | None = None,
-) -> "DatasetInput":
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    kept = ledger["kept"] if ledger else None
-    dataset = Dataset(
-        name=values.cut(str(artifact["name"]), values.DATASET_NAME_LIMIT),
-        digest=str(artifact["digest"])[: values.DIGEST_LIMIT],
-        source_type="local",
-        source=json.dumps({"uri": str(artifact["path"])}),
-        profile=json.dumps({"num_rows": kept["rows"], "bytes": kept["bytes"]}) if kept else None,
-    )
-    tags = {_CONTEXT: context, "digest": str(artifact["digest"]), "slot": slot}
-    return DatasetInput(
-        dataset,
-        [InputTag(k, values.cut(v, values.INPUT_TAG_LIMIT)) for k, v in tags.items() if v],
-    )
+    def _model(self, output: str) -> str | None:
+        """Return the id of an artifact's logged model, also of one that an earlier run made."""
+        if output not in self._state.models:
+            found = checkpoints.find(self._client, [self._experiment], output)
+            if found is None:
+                return None
+            self._state.models[output] = str(found.model_id)
+        return self._state.models[output]
 
 
 def _millis(seconds: float) -> int:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workflows import mlflow_values as values
+from workflows.tracking import values
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
