@@ -1,0 +1,1 @@
+"""Keeping a store: names for artifacts, proof that they are whole, and room for new ones."""
