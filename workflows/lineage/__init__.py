@@ -1,0 +1,1 @@
+"""Where things came from and what they became: artifacts, documents, runs."""
