@@ -1,0 +1,1 @@
+"""The lineage page: what the manifests and journals of a store say, for people who look."""

@@ -1,0 +1,146 @@
+"""The page as one text: markup, styles and scripts joined, data embedded so that it stays data."""
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from workflows.ui.comparison import compare
+from workflows.ui.index import Index
+from workflows.ui.stage_view import stage_of
+from workflows.ui.values import StageView
+from workflows.ui.view import run_page, run_view, story_of
+
+STYLES = ("page.css", "graph.css", "panel.css")
+SCRIPTS = (
+    "dom.js", "words.js", "source.js", "layout.js", "graph.js", "table.js", "sankey.js", "chart.js",
+    "panel.js", "compare.js", "runs.js", "search.js", "run.js", "app.js",
+)  # fmt: skip
+"""The front end in reading order: later files use what earlier ones define."""
+
+_RUNS_EMBEDDED = 200
+_ESCAPES = str.maketrans(
+    {
+        "<": "\\u003c",
+        ">": "\\u003e",
+        "&": "\\u0026",
+        "\u2028": "\\u2028",
+        "\u2029": "\\u2029",
+    }
+)
+
+
+def served_page(index: Index, run_id: str | None, against: str | None) -> str:
+    """Return the page that asks its server for what it shows."""
+    boot = {"mode": "served", "run": run_id, "against": against, **_about(index)}
+    return _page(boot)
+
+
+def file_page(index: Index, run_id: str, against: str | None) -> str:
+    """Return the page with one run inside: one file that needs neither server nor network.
+
+    Raises:
+        RefError: the store has no such run.
+        StoreError: a manifest of the run cannot be read.
+    """
+    story = story_of(index, run_id)
+    codes: dict[str, dict[str, str]] = {}
+    stages = {name: _shared(stage_of(index, run_id, story, name), codes) for name in story.stages}
+    boot = {
+        "mode": "file",
+        "run": run_id,
+        "against": against,
+        "runs": run_page(index, limit=_RUNS_EMBEDDED),
+        "view": run_view(index, run_id),
+        "stages": stages,
+        "codes": codes,
+        "comparison": compare(index, against, run_id) if against else None,
+        **_about(index),
+    }
+    return _page(boot)
+
+
+def _shared(view: StageView, codes: dict[str, dict[str, str]]) -> StageView:
+    """Move the list of functions out: stages of one kind have it in common."""
+    code = view["code"]
+    if code is not None and "parts" in code:
+        codes[code["hash"]] = code.pop("parts")
+    return view
+
+
+def _about(index: Index) -> dict[str, Any]:
+    return {
+        "store": str(index.store),
+        "problems": index.problems[:20],
+        "problems_total": len(index.problems),
+        "runs_total": len(index.runs),
+        "artifacts_total": len(index.artifacts),
+    }
+
+
+def embedded(value: object) -> str:
+    """Return JSON that cannot end its script element, whatever texts it holds."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # A lone surrogate (half a character from a broken document) has no UTF-8 form.
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text.translate(_ESCAPES)
+
+
+def policy() -> str:
+    """Return the content security policy: our own script and styles, our own server, no more."""
+    return (
+        f"default-src 'none'; script-src '{_hash(_script())}'; style-src '{_hash(_style())}'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _page(boot: dict[str, Any]) -> str:
+    template = _read("page.html")
+    # One pass over the template: what is put in is never searched for marks again.
+    parts = {
+        "policy": policy(),
+        "style": _style(),
+        "data": embedded(_finite(boot)),
+        "script": _script(),
+    }
+    out = []
+    for number, piece in enumerate(template.split("@@")):
+        out.append(parts[piece] if number % 2 else piece)
+    return "".join(out)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value without NaN and infinities, which JSON does not know."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+@cache
+def _style() -> str:
+    return "\n".join(_read(name) for name in STYLES)
+
+
+@cache
+def _script() -> str:
+    body = "\n".join(_read(name) for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{body}\n}})();'
+
+
+def _read(name: str) -> str:
+    return files("workflows.ui").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def as_json(value: object) -> bytes:
+    """Return an answer of the server."""
+    return embedded(_finite(value)).encode()
