@@ -1,19 +1,21 @@
 """An artifact: a folder of files whose manifest, written last by put-if-absent, makes it exist."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines import storage
+from pipelines.checks import CheckResult
 from pipelines.errors import StoreError
 from pipelines.ledger import Ledger
 from pipelines.shards import FileEntry
+from pipelines.storage import StorePath
 from pipelines.workspace import InputArtifact
-from workflows.errors import RefError
 from workflows.stage import fingerprint
 
 MANIFEST = "manifest.json"
@@ -58,13 +60,17 @@ class Manifest(BaseModel):
     seconds: float
     run_id: str
     recipe: str
+    resources: Mapping[str, Any] = {}
+    checks: tuple[CheckResult, ...] = ()
+    accepted: str | None = None
+    """Who let a result with a failed check pass, when and why."""
 
 
 class Artifact(BaseModel):
     """A published artifact and where it lies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    folder: Path
+    folder: StorePath
     manifest: Manifest
 
     def as_input(self) -> InputArtifact:
@@ -72,10 +78,10 @@ class Artifact(BaseModel):
         m = self.manifest
         return InputArtifact(m.name, m.kind, m.digest, self.folder, m.files, m.info)
 
-    def ref(self, store: Path) -> InputRef:
+    def ref(self, store: StorePath) -> InputRef:
         """Return how another manifest names this artifact."""
         m = self.manifest
-        path = self.folder.relative_to(store).as_posix()
+        path = storage.relative(self.folder, store)
         return InputRef(name=m.name, kind=m.kind, digest=m.digest, path=path)
 
     @property
@@ -93,41 +99,41 @@ def content_digest(files: tuple[FileEntry, ...]) -> str:
 _CONTENT = ("data", "validation", "model", "report")
 
 
-def load(folder: Path) -> Artifact | None:
+def load(folder: StorePath) -> Artifact | None:
     """Return the artifact in a folder, None where none was published."""
     path = folder / MANIFEST
-    try:
-        payload = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
+    payload = storage.read_all([path]).get(path)
+    return None if payload is None else _parsed(folder, payload)
+
+
+def _parsed(folder: StorePath, payload: bytes) -> Artifact:
     try:
         return Artifact(folder=folder, manifest=Manifest.model_validate_json(payload))
     except ValidationError as error:
         raise StoreError(
-            f"{path}: not a manifest this version reads ({error.error_count()} problems, first: "
-            f"{error.errors()[0]['loc']}). Remove the folder to have it rebuilt."
+            f"{folder / MANIFEST}: not a manifest this version reads ({error.error_count()} "
+            f"problems, first: {error.errors()[0]['loc']}). Remove the folder to have it rebuilt."
         ) from error
 
 
-def folder_of(store: Path, kind: str, name: str, key: str, generation: int = 1) -> Path:
+def folder_of(store: StorePath, kind: str, name: str, key: str, generation: int = 1) -> StorePath:
     """Return where an artifact lies: `<store>/<kind>/<name>-<key12>`, forced rebuilds `.g2`..."""
     suffix = "" if generation == 1 else f".g{generation}"
     return store / kind / f"{name}-{key[:12]}{suffix}"
 
 
-def generations(store: Path, kind: str, name: str, key: str) -> list[Path]:
+def generations(store: StorePath, kind: str, name: str, key: str) -> list[StorePath]:
     """Return the folders of a key that exist, oldest generation first."""
+    there = set(storage.children(store / kind))
     found = []
     generation = 1
-    while (folder := folder_of(store, kind, name, key, generation)).exists():
+    while (folder := folder_of(store, kind, name, key, generation)).name in there:
         found.append(folder)
         generation += 1
     return found
 
 
-def find(store: Path, kind: str, name: str, key: str) -> Artifact | None:
+def find(store: StorePath, kind: str, name: str, key: str) -> Artifact | None:
     """Return the newest published artifact of a key whose files are all there."""
     for folder in reversed(generations(store, kind, name, key)):
         artifact = load(folder)
@@ -138,18 +144,12 @@ def find(store: Path, kind: str, name: str, key: str) -> Artifact | None:
 
 def missing_files(artifact: Artifact) -> list[str]:
     """Return the files that are gone or have another size than the manifest promises."""
-    bad = []
-    for entry in artifact.manifest.files:
-        path = artifact.folder / entry.path
-        try:
-            if path.stat().st_size != entry.bytes:
-                bad.append(entry.path)
-        except OSError:
-            bad.append(entry.path)
-    return bad
+    files = artifact.manifest.files
+    found = storage.sizes(artifact.folder, [entry.path for entry in files])
+    return [entry.path for entry in files if found.get(entry.path) != entry.bytes]
 
 
-def publish(folder: Path, manifest: Manifest) -> Artifact:
+def publish(folder: StorePath, manifest: Manifest) -> Artifact:
     """Write the manifest, the one commit point; where another run was first, adopt its result."""
     payload = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True).encode()
     storage.put_if_absent(folder / MANIFEST, payload)
@@ -159,38 +159,28 @@ def publish(folder: Path, manifest: Manifest) -> Artifact:
     return published
 
 
-def all_artifacts(store: Path) -> Iterator[Artifact]:
+def history(store: StorePath, kind: str, name: str, most: int = 5) -> list[Artifact]:
+    """Return the latest artifacts of a stage, whatever their keys, newest last."""
+    own = re.compile(re.escape(name) + r"-[0-9a-f]{12}(\.g\d+)?")
+    try:
+        folders = [f for f in (store / kind).iterdir() if own.fullmatch(f.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    dated = []
+    for folder in folders:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            dated.append(((folder / MANIFEST).stat().st_mtime, folder.name, folder))
+    found = [load(folder) for _, _, folder in sorted(dated)[-most:]]
+    return sorted((a for a in found if a), key=lambda artifact: artifact.manifest.created)
+
+
+def all_artifacts(store: StorePath) -> Iterator[Artifact]:
     """Yield every published artifact of a store, oldest first."""
-    found = [
-        artifact
-        for path in store.glob(f"*/*/{MANIFEST}")
-        if not path.parts[-3].startswith("_") and (artifact := load(path.parent)) is not None
-    ]
+    kinds = [store / name for name in storage.children(store) if not name.startswith("_")]
+    folders = [kind / name for kind in kinds for name in storage.children(kind)]
+    payloads = storage.read_all(folder / MANIFEST for folder in folders)
+    found = [_parsed(path.parent, payload) for path, payload in payloads.items()]
     yield from sorted(found, key=lambda artifact: artifact.manifest.created)
-
-
-def resolve(store: Path, ref: str) -> Artifact:
-    """Return the artifact that a person's reference names: stage, stage@digest, folder or path.
-
-    Raises:
-        RefError: nothing answers to it; names what there is.
-    """
-    direct = load(Path(ref)) or load(store / ref)
-    if direct is not None:
-        return direct
-    name, _, digest = ref.partition("@")
-    known = list(all_artifacts(store))
-    matches = [
-        artifact
-        for artifact in known
-        if artifact.manifest.digest.startswith(digest)
-        and (artifact.manifest.name == name or artifact.folder.name.startswith(name))
-    ]
-    if not matches:
-        names = sorted({artifact.manifest.name for artifact in known})
-        there = f"it has {', '.join(names)}" if names else "it is empty: run a recipe first"
-        raise RefError(f"no artifact answers to {ref!r} in {store}; {there}.")
-    return matches[-1]
 
 
 def now() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pipelines import (
+    checks,
     deduplicate,
     evaluate,
     extract,
@@ -20,7 +21,14 @@ _DOCUMENTS: Mapping[str, Product] = {"documents": "documents"}
 
 _KINDS = (
     StageKind("source", source.SourceConfig, source.run, "listing", outside=source.identity),
-    StageKind("extract", extract.ExtractConfig, extract.run, "documents", {"source": "listing"}),
+    StageKind(
+        "extract",
+        extract.ExtractConfig,
+        extract.run,
+        "documents",
+        {"source": "listing"},
+        checks=(checks.unique_ids,),  # the stages after it only ever take documents away
+    ),
     StageKind("filter", filter.FilterConfig, filter.run, "documents", _DOCUMENTS),
     StageKind("dedup", deduplicate.DedupConfig, deduplicate.run, "documents", _DOCUMENTS),
     StageKind("judge", judge.JudgeConfig, judge.run, "documents", _DOCUMENTS),
@@ -46,6 +54,7 @@ _KINDS = (
         "model",
         {"tokens": "tokens"},
         policy="pin",
+        cpus_per_worker=1.0,
     ),
     StageKind(
         "sft",
@@ -54,6 +63,7 @@ _KINDS = (
         "model",
         {"model": "model", "pairs": "pairs"},
         policy="pin",
+        cpus_per_worker=1.0,
     ),
     StageKind(
         "evaluate",

@@ -1,14 +1,20 @@
 """A plan says, before anything runs, what would be reused and what would run, and exactly why."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines import storage
+from pipelines.local_copies import scratch
+from pipelines.storage import StorePath
 from pipelines.workspace import cache_of
 from workflows import artifact as artifacts
-from workflows import codehash
+from workflows import quarantine
 from workflows.artifact import Artifact, InputRef
+from workflows.code import closure as codehash
+from workflows.code.memory import Closures
+from workflows.estimate import Estimate, estimate
 from workflows.kinds import STAGE_KINDS
 from workflows.recipe import Recipe
 from workflows.stage import Stage, StageKind, fingerprint
@@ -35,6 +41,8 @@ class Planned:
     why: str
     identity: Identity | None = None
     artifact: Artifact | None = None
+    estimate: Estimate | None = None
+    """What it will take, where there were earlier runs and there is something to do."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the row of `llada plan --json`."""
@@ -52,7 +60,7 @@ class Planner:
 
     def __init__(
         self,
-        store: Path,
+        store: StorePath,
         base: Path,
         *,
         force: frozenset[str] = frozenset(),
@@ -62,15 +70,20 @@ class Planner:
         self.base = base
         self._force = force
         self._accept_drift = accept_drift
-        self._history: dict[tuple[str, str], list[Artifact]] | None = None
+        self._closures = Closures()
+        self._history: dict[tuple[str, str], list[Artifact]] = {}
 
     def plan(self, recipe: Recipe) -> list[Planned]:
         """Plan every stage; reads the store, writes nothing, starts nothing."""
         done: dict[str, Planned] = {}
         for stage in recipe.stages:
-            done[stage.name] = self.decide(
-                stage, {slot: done[name].artifact for slot, name in stage.needs.items()}, done
-            )
+            inputs = {slot: done[name].artifact for slot, name in stage.needs.items()}
+            planned = self.decide(stage, inputs, done)
+            if planned.verdict in ("RUN", "RESUME", "MAYBE"):
+                forecast = estimate(self._earlier(stage), inputs)
+                planned = replace(planned, estimate=forecast)
+            done[stage.name] = planned
+        self._closures.save()
         return list(done.values())
 
     def decide(
@@ -88,7 +101,7 @@ class Planner:
         outside = (
             kind.outside(stage.config, self.base, cache_of(self.store)) if kind.outside else None
         )
-        code = codehash.closure(kind.code_name)
+        code = self._closures.of(kind.code_name)
         known = Identity(stage_key(stage, kind, refs, outside, code), refs, outside, code)
         found = artifacts.find(self.store, stage.kind, stage.name, known.key)
         if stage.name in self._force:
@@ -113,8 +126,14 @@ class Planner:
 
     def _to_run(self, stage: Stage, known: Identity) -> Planned:
         folders = artifacts.generations(self.store, stage.kind, stage.name, known.key)
-        records = len(list(folders[-1].glob("_shards/*.json"))) if folders else 0
-        checkpoints = len(list(folders[-1].glob("checkpoints/*/COMPLETE.json"))) if folders else 0
+        held = quarantine.load(folders[-1]) if folders else None
+        if held is not None:
+            return Planned(stage, "RESUME", f"quarantined: {held.reason}", known)
+        last = folders[-1] if folders else None
+        names = storage.children(last / "_shards") if last else []
+        records = sum(name.endswith(".json") and not name.startswith(".") for name in names)
+        trained = scratch(last / "checkpoints") if last else None
+        checkpoints = len(list(trained.glob("*/COMPLETE.json"))) if trained else 0
         if records or checkpoints:
             kept = f"{records} finished shards" if records else f"{checkpoints} checkpoints"
             return Planned(stage, "RESUME", f"{kept} kept from a run that ended early", known)
@@ -152,7 +171,7 @@ class Planner:
         reasons = [
             *_changed_fields(dict(latest.manifest.config), stage.config_json(), "config"),
         ]
-        code = codehash.closure(kind.code_name)
+        code = self._closures.of(kind.code_name)
         if kind.policy == "rerun" and latest.manifest.code_hash != code.digest:
             parts = codehash.difference(latest.manifest.code_parts, code.parts)
             reasons.append("code: " + _few(parts))
@@ -162,13 +181,14 @@ class Planner:
         return Planned(stage, "MAYBE", f"only if {state} {', '.join(names)}")
 
     def _latest(self, stage: Stage) -> Artifact | None:
-        if self._history is None:
-            self._history = {}
-            for artifact in artifacts.all_artifacts(self.store):
-                m = artifact.manifest
-                self._history.setdefault((m.kind, m.name), []).append(artifact)
-        found = self._history.get((stage.kind, stage.name))
+        found = self._earlier(stage)
         return found[-1] if found else None
+
+    def _earlier(self, stage: Stage) -> list[Artifact]:
+        key = (stage.kind, stage.name)
+        if key not in self._history:
+            self._history[key] = artifacts.history(self.store, *key)
+        return self._history[key]
 
 
 def stage_key(

@@ -3,18 +3,23 @@
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from pipelines.checks import Expectations
+from pipelines.secrets import credential_in
 from pipelines.workspace import Resources
 from workflows.errors import RecipeError
 from workflows.kinds import STAGE_KINDS
-from workflows.stage import Stage, nearest
+from workflows.matrix import expand
+from workflows.stage import Stage, StageKind, nearest
 
 Path_ = tuple[str | int, ...]
-_STAGE_KEYS = ["kind", "needs", "config", "resources"]
+Built = TypeVar("Built", bound=BaseModel)
+_STAGE_KEYS = ["kind", "needs", "config", "resources", "checks"]
+_RECIPE_KEYS = ["name", "store", "stages", "sweep"]
 
 
 class Recipe(BaseModel):
@@ -43,13 +48,9 @@ class Recipe(BaseModel):
             + nearest(name, known)
         )
 
-    def until(self, name: str) -> "Recipe":
-        """Return the recipe cut to one stage and what it needs."""
-        wanted = {self.stage(name).name}
-        for stage in reversed(self.stages):
-            if stage.name in wanted:
-                wanted.update(stage.needs.values())
-        kept = tuple(stage for stage in self.stages if stage.name in wanted)
+    def only(self, names: frozenset[str]) -> "Recipe":
+        """Return the recipe cut to some stages; they must hold all that they need."""
+        kept = tuple(stage for stage in self.stages if stage.name in names)
         return self.model_copy(update={"stages": kept})
 
 
@@ -94,8 +95,14 @@ class Source:
         return RecipeError(f"{self.file}:{line}: {dotted + ': ' if dotted else ''}{message}")
 
 
-def load_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> Recipe:
-    """Read a recipe file; `overrides` are `stage.key=value` settings, values in YAML.
+def load_recipe(
+    path: Path,
+    overrides: Mapping[str, str] | None = None,
+    sweeps: Mapping[str, str] | None = None,
+) -> Recipe:
+    """Read a recipe file.
+
+    `overrides` are `stage.key=value` settings, `sweeps` lists of values for them, both in YAML.
 
     Raises:
         RecipeError: with file, line, key, value, what is allowed and the nearest known key.
@@ -108,8 +115,35 @@ def load_recipe(path: Path, overrides: Mapping[str, str] | None = None) -> Recip
         raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
     source = Source(text, str(path))
     for setting, value in (overrides or {}).items():
+        kind = credential_in(value)
+        if kind is not None:
+            raise RecipeError(f"--set {setting}: {_no_credential(kind)}")
         _override(source, setting, value)
+    if sweeps and isinstance(source.value, dict):
+        written = {axis: _yaml(f"--sweep {axis}", values) for axis, values in sweeps.items()}
+        source.value["sweep"] = {**(source.value.get("sweep") or {}), **written}
+    _refuse_credentials(source, (), source.value)
     return _recipe(source)
+
+
+def _refuse_credentials(source: Source, at: Path_, value: Any) -> None:
+    """Refuse what looks like a secret before any message could show it or any record keep it."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _refuse_credentials(source, at, str(key))
+            _refuse_credentials(source, (*at, str(key)), child)
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            _refuse_credentials(source, (*at, number), child)
+    elif isinstance(value, str) and (kind := credential_in(value)) is not None:
+        raise source.error(at, _no_credential(kind))
+
+
+def _no_credential(kind: str) -> str:
+    return (
+        f"found {kind} (not shown). Recipes and settings are recorded, so they hold references "
+        "only: put the value in an environment variable and write env:NAME"
+    )
 
 
 def _override(source: Source, setting: str, value: str) -> None:
@@ -123,10 +157,7 @@ def _override(source: Source, setting: str, value: str) -> None:
             f"--set {setting}={value}: {source.file} has no stage '{stage}'; it has "
             f"{', '.join(known)}." + nearest(stage, known)
         )
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {setting}={value}: the value is not valid YAML") from error
+    parsed = _yaml(f"--set {setting}", value)
     target = stages[stage]
     parts = ["resources", *key.split(".")[1:]] if key.startswith("resources.") else None
     parts = parts or ["config", *key.split(".")]
@@ -135,29 +166,64 @@ def _override(source: Source, setting: str, value: str) -> None:
     target[parts[-1]] = parsed
 
 
+def _yaml(setting: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{setting}={value}: the value is not valid YAML") from error
+
+
 def _recipe(source: Source) -> Recipe:
     value = source.value
     if not isinstance(value, dict):
         raise source.error((), "found no mapping; a recipe has the keys name, store and stages")
-    _known_keys(source, (), value, ["name", "store", "stages"])
+    _known_keys(source, (), value, _RECIPE_KEYS)
     stages = value.get("stages")
     if not isinstance(stages, dict) or not stages:
         raise source.error(("stages",), "found no stages; write `stages:` with one key a stage")
-    built = [_stage(source, name, body, stages) for name, body in stages.items()]
+    _check_names(source, stages)
+    bodies, origins = _swept(source, stages, value.get("sweep"))
+    built = [_stage(source, name, body, bodies, origins[name]) for name, body in bodies.items()]
     ordered = _in_order(source, built)
     fields = {key: value[key] for key in ("name", "store") if key in value}
     try:
         return Recipe(stages=tuple(ordered), **fields)
     except ValidationError as error:
-        raise _explained(source, (), error, ["name", "store", "stages"]) from error
+        raise _explained(source, (), error, _RECIPE_KEYS) from error
 
 
-def _stage(source: Source, name: str, body: Any, stages: dict[str, Any]) -> Stage:
-    at: Path_ = ("stages", name)
-    if not all(c.isalnum() or c in "-_" for c in name):
-        raise source.error(at, "a stage's name is made of letters, digits, '-' and '_'")
-    if not isinstance(body, dict):
-        raise source.error(at, "found no mapping; write {kind: ..., needs: ..., config: {...}}")
+def _check_names(source: Source, stages: dict[str, Any]) -> None:
+    for name, body in stages.items():
+        at: Path_ = ("stages", name)
+        if not name or not all(c.isalnum() or c in "-_" for c in name):
+            raise source.error(at, "a stage's name is made of letters, digits, '-' and '_'")
+        if not isinstance(body, dict):
+            raise source.error(at, "found no mapping; write {kind: ..., needs: ..., config: {...}}")
+
+
+def _swept(
+    source: Source, stages: dict[str, Any], sweep: Any
+) -> tuple[dict[str, Any], dict[str, str]]:
+    if sweep is None:
+        return stages, {name: name for name in stages}
+    if not isinstance(sweep, dict):
+        raise source.error(("sweep",), "found no mapping; write {STAGE.KEY: [value, value], ...}")
+    for axis, values in sweep.items():
+        stage, _, key = str(axis).partition(".")
+        if stage not in stages or not key:
+            raise source.error(
+                ("sweep", axis), "names no STAGE.KEY of this recipe." + nearest(stage, list(stages))
+            )
+        if not isinstance(values, list) or not values:
+            raise source.error(("sweep", axis), f"found {values!r}; write a list of values")
+    try:
+        return expand(stages, sweep)
+    except ValueError as error:
+        raise source.error(("sweep",), str(error)) from error
+
+
+def _stage(source: Source, name: str, body: Any, stages: dict[str, Any], origin: str) -> Stage:
+    at: Path_ = ("stages", origin)
     _known_keys(source, at, body, _STAGE_KEYS)
     kind_name = str(body.get("kind", ""))
     if kind_name not in STAGE_KINDS:
@@ -167,16 +233,28 @@ def _stage(source: Source, name: str, body: Any, stages: dict[str, Any]) -> Stag
             (*at, "kind"), f"{found}; allowed: {', '.join(known)}." + nearest(kind_name, known)
         )
     kind = STAGE_KINDS[kind_name]
-    needs = _needs(source, name, body.get("needs"), stages)
+    needs = _needs(source, at, kind, body.get("needs"), stages)
     config = _build_model(source, (*at, "config"), kind.config, body.get("config") or {})
-    resources = _build_model(source, (*at, "resources"), Resources, body.get("resources") or {})
-    assert isinstance(resources, Resources)
-    return Stage(name=name, kind=kind_name, config=config, needs=needs, resources=resources)
+    given = body.get("resources") or {}
+    if isinstance(given, dict):
+        given = {"cpus_per_worker": kind.cpus_per_worker, **given}
+    resources = _build_model(source, (*at, "resources"), Resources, given)
+    checks = _build_model(source, (*at, "checks"), Expectations, body.get("checks") or {})
+    return Stage(
+        name=name,
+        kind=kind_name,
+        config=config,
+        needs=needs,
+        resources=resources,
+        checks=checks,
+        origin=origin,
+    )
 
 
-def _needs(source: Source, name: str, needs: Any, stages: dict[str, Any]) -> dict[str, str]:
-    at: Path_ = ("stages", name, "needs")
-    kind = STAGE_KINDS[stages[name]["kind"]]
+def _needs(
+    source: Source, stage: Path_, kind: StageKind, needs: Any, stages: dict[str, Any]
+) -> dict[str, str]:
+    at: Path_ = (*stage, "needs")
     takes = kind.takes
     if needs is None:
         needs = {}
@@ -196,7 +274,7 @@ def _needs(source: Source, name: str, needs: Any, stages: dict[str, Any]) -> dic
             raise source.error(at, f"the slot '{slot}' ({product}) is missing")
         producer = needs[slot]
         if producer not in stages:
-            known = [other for other in stages if other != name]
+            known = list(stages)
             raise source.error(
                 (*at, slot), f"no stage '{producer}'." + nearest(str(producer), known)
             )
@@ -232,7 +310,7 @@ def _known_keys(source: Source, at: Path_, found: dict[str, Any], known: list[st
             )
 
 
-def _build_model(source: Source, at: Path_, model: type[BaseModel], value: Any) -> BaseModel:
+def _build_model(source: Source, at: Path_, model: type[Built], value: Any) -> Built:
     if not isinstance(value, dict):
         raise source.error(at, f"found {value!r}; a mapping is needed")
     try:

@@ -1,37 +1,25 @@
-"""The runner carries a plan out: stage by stage, published by manifest, told to the journal."""
+"""The runner carries a plan out: stages side by side where they fit, told to a journal."""
 
 import secrets
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from pipelines.errors import PipelineError, WorkerError
-from pipelines.storage import explained
-from pipelines.workspace import Executor, Progress, StageOutput, Workspace
-from workflows import artifact as artifacts
+from pipelines.storage import StorePath
+from pipelines.workspace import Executor, Progress
 from workflows import environment
-from workflows.artifact import Artifact, Manifest
-from workflows.errors import DriftError, StageError
+from workflows.attempt import StageResult
+from workflows.conductor import Conductor, refuse_drift
+from workflows.errors import InterruptedRun, UsageError
 from workflows.journal import Event, Journal, runs_folder
-from workflows.kinds import STAGE_KINDS
+from workflows.lease import Times
 from workflows.plan import Planned, Planner
 from workflows.recipe import Recipe
 from workflows.stage import Stage
 
-Cache = Literal["reused", "ran", "resumed"]
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """How one stage of a run ended."""
-
-    stage: Stage
-    cache: Cache
-    why: str
-    artifact: Artifact
-    seconds: float
+LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -40,13 +28,13 @@ class RunResult:
 
     run_id: str
     recipe: Recipe
-    store: Path
+    store: StorePath
     stages: tuple[StageResult, ...]
     seconds: float
 
 
 class Listener(Protocol):
-    """Who watches a run: the terminal, the MLflow mirror, a test."""
+    """Who watches a run: the terminal, a test. Never called by two threads at once."""
 
     def stage_started(self, planned: Planned) -> None:
         """Hear that a stage is next."""
@@ -56,9 +44,22 @@ class Listener(Protocol):
         """Hear how far it is."""
         ...
 
+    def said(self, stage: Stage, message: str) -> None:
+        """Hear what a person should know: it waits for another run, it is tried again."""
+        ...
+
     def stage_finished(self, result: StageResult) -> None:
         """Hear that it is published."""
         ...
+
+    def stage_ended(self, stage: Stage) -> None:
+        """Hear that it ended without a result."""
+        ...
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by time."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
 @dataclass
@@ -69,153 +70,78 @@ class Runner:
     executor: Executor
     listeners: tuple[Listener, ...] = ()
     command: str = ""
-    after_event: Callable[[Journal], None] = lambda _journal: None
-    """Called after each stage, to mirror the journal while the run goes on."""
-    run_id: str = field(
-        default_factory=lambda: f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    )
+    only: frozenset[str] | None = None
+    """The stages that may run; None: all. What they need besides must be there."""
+    keep_going: bool = False
+    """Whether stages that do not follow from a failed one still run."""
+    times: Times = field(default_factory=Times)
+    run_id: str = field(default_factory=lambda: new_run_id())
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _working: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def finish_soon(self) -> None:
+        """Start nothing more and let what is in flight end; may be called from a signal handler."""
+        self._stop.set()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether stages are under way that can end in good order."""
+        return self._working.is_set()
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
 
     def run(self, recipe: Recipe) -> RunResult:
         """Run every stage that is not there yet.
 
         Raises:
             DriftError: before anything runs, where pinned code changed.
+            UsageError: before anything runs: a stage that is not selected is needed and not there.
+            InterruptedRun: it was asked to end; finished stages and shards stay.
             StageError: what was published stays, finished shards too; run again to go on.
         """
         started = time.monotonic()
         plan = self.planner.plan(recipe)
-        _refuse_drift(plan)
+        refuse_drift(plan)
+        self._refuse_gaps(plan)
         journal = Journal(runs_folder(self.planner.store) / self.run_id)
         journal.write(Event(kind="run_started", data=self._run_data(recipe, plan)))
         status = "FAILED"
         try:
-            results = self._stages(recipe, journal)
+            self._working.set()
+            results = Conductor(self, recipe, plan, journal).carry_out()
             status = "FINISHED"
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, InterruptedRun):
             status = "KILLED"
             raise
         finally:
+            self._working.clear()
             journal.write(Event(kind="run_finished", data={"status": status}))
-            if status != "KILLED":  # who interrupts wants to leave; the next run mirrors the rest
-                self.after_event(journal)
         seconds = time.monotonic() - started
         return RunResult(self.run_id, recipe, self.planner.store, results, seconds)
 
-    def _stages(self, recipe: Recipe, journal: Journal) -> tuple[StageResult, ...]:
-        done: dict[str, StageResult] = {}
-        for stage in recipe.stages:
-            inputs = {slot: done[name].artifact for slot, name in stage.needs.items()}
-            planned = self.planner.decide(stage, inputs)
-            _refuse_drift([planned])
-            journal.write(Event(kind="stage_started", stage=stage.name, data=_start_data(planned)))
+    def tell(self, hear: Callable[[Listener], None]) -> None:
+        """Tell every listener something, one thread at a time."""
+        with self._lock:
             for listener in self.listeners:
-                listener.stage_started(planned)
-            try:
-                done[stage.name] = result = self._stage(planned, recipe, inputs, journal)
-            except StageError as failure:
-                data = {"error": str(failure)}
-                journal.write(Event(kind="stage_failed", stage=stage.name, data=data))
-                raise
-            journal.write(
-                Event(kind="stage_finished", stage=stage.name, data=self._end_data(result))
-            )
-            for listener in self.listeners:
-                listener.stage_finished(result)
-            self.after_event(journal)
-        return tuple(done.values())
+                hear(listener)
 
-    def _stage(
-        self, planned: Planned, recipe: Recipe, inputs: Mapping[str, Artifact], journal: Journal
-    ) -> StageResult:
-        if planned.verdict == "REUSE":
-            assert planned.artifact is not None
-            return StageResult(planned.stage, "reused", planned.why, planned.artifact, 0.0)
-        started = time.monotonic()
-        folder = self._folder(planned)
-        output = self._call(planned.stage, folder, inputs, journal)
-        seconds = time.monotonic() - started
-        manifest = self._manifest(planned, recipe, output, seconds)
-        artifact = artifacts.publish(folder, manifest)
-        cache: Cache = "resumed" if planned.verdict == "RESUME" else "ran"
-        return StageResult(planned.stage, cache, planned.why, artifact, seconds)
-
-    def _call(
-        self, stage: Stage, folder: Path, inputs: Mapping[str, Artifact], journal: Journal
-    ) -> StageOutput:
-        kind = STAGE_KINDS[stage.kind]
-
-        def progressed(progress: Progress) -> None:
-            for listener in self.listeners:
-                listener.progressed(stage, progress)
-
-        def metrics(step: int, values: Mapping[str, float]) -> None:
-            journal.write(
-                Event(kind="metrics", stage=stage.name, step=step, data={"values": dict(values)})
+    def _refuse_gaps(self, plan: list[Planned]) -> None:
+        gaps = [p for p in plan if not self.may_run(p.stage) and p.verdict != "REUSE"]
+        if gaps:
+            name = gaps[0].stage.name
+            raise UsageError(
+                f"the selected stages need '{name}', which is not selected and not there "
+                f"({gaps[0].verdict}: {gaps[0].why}). Select it too: --select +STAGE takes what a "
+                "stage needs along."
             )
 
-        workspace = Workspace(
-            stage=stage.name,
-            root=folder,
-            attempt=secrets.token_hex(4),
-            inputs={slot: artifact.as_input() for slot, artifact in inputs.items()},
-            resources=stage.resources,
-            executor=self.executor,
-            base=self.planner.base,
-            on_progress=progressed,
-            on_metrics=metrics,
-        )
-        try:
-            with explained(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            output = kind.run(workspace, stage.config)
-            output.ledger.balance(f"stage '{stage.name}'")
-        except WorkerError as error:
-            raise StageError(stage.name, str(error), details=error.worker_traceback) from error
-        except (PipelineError, ValueError, OSError) as error:
-            raise StageError(stage.name, str(error) or repr(error)) from error
-        return output
-
-    def _folder(self, planned: Planned) -> Path:
-        """Return the folder to build in: the unfinished one of this key, else a new generation."""
-        assert planned.identity is not None
-        where = (self.planner.store, planned.stage.kind, planned.stage.name, planned.identity.key)
-        existing = artifacts.generations(*where)
-        if existing and artifacts.load(existing[-1]) is None:
-            return existing[-1]
-        return artifacts.folder_of(*where, len(existing) + 1)
-
-    def _manifest(
-        self, planned: Planned, recipe: Recipe, output: StageOutput, seconds: float
-    ) -> Manifest:
-        stage, kind = planned.stage, STAGE_KINDS[planned.stage.kind]
-        identity = planned.identity
-        assert identity is not None
-        return Manifest(
-            name=stage.name,
-            kind=stage.kind,
-            makes=kind.makes,
-            key=identity.key,
-            digest=artifacts.content_digest(output.files),
-            config=stage.config_json(),
-            inputs=identity.inputs,
-            outside=identity.outside,
-            files=output.files,
-            schema_text=output.schema,
-            ledger=output.ledger,
-            metrics=output.metrics,
-            info=output.info,
-            version=kind.version,
-            code_policy=kind.policy,
-            code_hash=identity.code.digest,
-            code_parts=identity.code.parts,
-            commit=environment.commit(),
-            dirty_diff=environment.dirty_diff(),
-            packages=environment.packages(),
-            created=artifacts.now(),
-            seconds=round(seconds, 3),
-            run_id=self.run_id,
-            recipe=recipe.name,
-        )
+    def may_run(self, stage: Stage) -> bool:
+        """Whether a stage is selected."""
+        return self.only is None or stage.name in self.only
 
     def _run_data(self, recipe: Recipe, plan: list[Planned]) -> dict[str, Any]:
         return {
@@ -224,47 +150,6 @@ class Runner:
             "command": self.command,
             "commit": environment.commit(),
             "dirty_diff": environment.dirty_diff(),
-            "plan": [planned.as_json() for planned in plan],
+            "plan": [{**one.as_json(), "needs": dict(one.stage.needs)} for one in plan],
             **environment.process(),
         }
-
-    def _end_data(self, result: StageResult) -> dict[str, Any]:
-        m = result.artifact.manifest
-        return {
-            "cache": result.cache,
-            "output": {
-                "name": m.name,
-                "digest": m.digest,
-                "kind": m.kind,
-                "path": str(result.artifact.folder),
-            },
-            "ledger": m.ledger.model_dump(mode="json"),
-            "metrics": dict(m.metrics),
-            "seconds": result.seconds,
-            "producer": m.run_id,
-            "model": m.makes == "model",
-        }
-
-
-def _start_data(planned: Planned) -> dict[str, Any]:
-    assert planned.identity is not None
-    refs = planned.identity.inputs
-    return {
-        "kind": planned.stage.kind,
-        "key": planned.identity.key,
-        "verdict": planned.verdict,
-        "why": planned.why,
-        "config": planned.stage.config_json(),
-        "inputs": {slot: ref.model_dump(mode="json") for slot, ref in refs.items()},
-    }
-
-
-def _refuse_drift(plan: list[Planned]) -> None:
-    drifted = [planned for planned in plan if planned.verdict == "DRIFT"]
-    if drifted:
-        lines = "\n".join(f"  {p.stage.name}: {p.why}" for p in drifted)
-        names = ",".join(p.stage.name for p in drifted)
-        raise DriftError(
-            f"pinned code changed since these artifacts were built:\n{lines}\n"
-            f"Use them as they are with --accept-drift, or rebuild with --force {names}."
-        )

@@ -1,14 +1,14 @@
 """Ask a trained artifact for text: find the model, render the prompt, sample, decode."""
 
-from pathlib import Path
-
 from pipelines.pretrain import model_folder
-from workflows.artifact import Artifact, all_artifacts, resolve
+from pipelines.storage import StorePath
+from workflows.artifact import Artifact, all_artifacts
 from workflows.errors import RefError
+from workflows.lineage.refs import resolve
 
 
 def answer(
-    store: Path,
+    store: StorePath,
     ref: str | None,
     prompt: str,
     *,
@@ -43,7 +43,7 @@ def answer(
     return done.answer_texts(tokenizer)[0]
 
 
-def _model(store: Path, ref: str | None) -> Artifact:
+def _model(store: StorePath, ref: str | None) -> Artifact:
     if ref is not None:
         found = resolve(store, ref)
         if found.manifest.makes != "model":

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.checks import Check, Expectations
 from pipelines.workspace import Resources, StageOutput, Workspace
 
 CodePolicy = Literal["rerun", "pin"]
@@ -30,6 +31,10 @@ class StageKind:
     version: int = 1
     policy: CodePolicy = "rerun"
     """`rerun`: changed code is a changed key. `pin`: changed code shows as DRIFT (GPU-days)."""
+    checks: tuple[Check, ...] = ()
+    """Expected of the result beside what is expected of all that make the same product."""
+    cpus_per_worker: float = 0.5
+    """What a worker takes where the recipe does not say."""
     outside: Callable[[Any, Path, Path], object] | None = None
     """What lies outside the store and counts for the key (a source's listing), as JSON values;
     takes the config, the folder that paths are relative to, and a folder to remember things in."""
@@ -50,6 +55,10 @@ class Stage(BaseModel):
     needs: Mapping[str, str]
     """slot -> name of the stage that fills it"""
     resources: Resources = Resources()
+    checks: Expectations = Expectations()
+    """What is expected of the result; like `resources` never part of its identity."""
+    origin: str = ""
+    """The name in the recipe where this is a variant of a sweep."""
 
     def config_json(self) -> dict[str, Any]:
         """Return the resolved config as JSON values, defaults included."""

@@ -1,10 +1,12 @@
 """The page of text at the end of a run: funnel, tokens, loss curve, samples, where things are."""
 
 import itertools
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.storage import StorePath, relative
 from workflows.artifact import Artifact, Manifest
 
 WIDTH = 78
@@ -12,7 +14,7 @@ _RULES_SHOWN = 5
 
 
 def page(
-    artifacts: Mapping[str, Artifact], store: Path, *, recipe: str, run_id: str, tracking: str
+    artifacts: Mapping[str, Artifact], store: StorePath, *, recipe: str, run_id: str, tracking: str
 ) -> str:
     """Return the page for the artifacts of one run, by stage name in order."""
     manifests = [artifact.manifest for artifact in artifacts.values()]
@@ -25,7 +27,7 @@ def page(
         *_figures(manifests),
         *_samples(manifests),
         _places(artifacts, store, tracking),
-        _next(artifacts, recipe),
+        _next(artifacts, store),
     ]
     return "\n\n".join(blocks)
 
@@ -139,39 +141,38 @@ def _quote(text: str, most: int = 300) -> str:
     return f"“{' '.join(plain.split())}{'…' if len(text) > most else ''}”"
 
 
-def _places(artifacts: Mapping[str, Artifact], store: Path, tracking: str) -> str:
+def _places(artifacts: Mapping[str, Artifact], store: StorePath, tracking: str) -> str:
     lines = [f"WHERE           {store}"]
     lines += [
-        f"    {name:<14}{artifact.folder.relative_to(store)}"
-        for name, artifact in artifacts.items()
+        f"    {name:<14}{relative(artifact.folder, store)}" for name, artifact in artifacts.items()
     ]
     lines.append(f"    {'MLflow':<14}{tracking}")
     return "\n".join(lines)
 
 
-def _next(artifacts: Mapping[str, Artifact], recipe: str) -> str:
+def _next(artifacts: Mapping[str, Artifact], store: StorePath) -> str:
+    here = Path.cwd() / "artifacts"
+    at = "" if store == here else f" --store {shlex.quote(str(store))}"
     models = [name for name, a in artifacts.items() if a.manifest.makes == "model"]
     commands: list[str] = []
     if models:
-        commands.append(f'llada generate --model {models[-1]} --prompt "The function returns"')
-        commands.append(f"llada lineage {models[-1]}")
+        commands.append(f'llada generate --model {models[-1]} --prompt "The function returns"{at}')
+    commands.append(f"llada lineage {(models or list(artifacts))[-1]}{at}")
     dropped = _a_dropped_document(artifacts)
     if dropped:
-        commands.append(f"llada explain {dropped}")
-    if not commands:
-        commands.append("llada status")
+        commands.append(f"llada explain {dropped}{at}")
     return "\n".join(["NEXT", *(f"    {command}" for command in commands)])
 
 
 def _a_dropped_document(artifacts: Mapping[str, Artifact]) -> str | None:
-    import pyarrow.parquet as pq
+    from pipelines.shards import read_table
 
     for artifact in artifacts.values():
         if artifact.manifest.kind != "filter":
             continue
         for entry in artifact.manifest.files:
             if entry.role == "rejects" and entry.rows:
-                table = pq.read_table(artifact.folder / entry.path, columns=["doc_id"])
+                table = read_table(artifact.folder / entry.path, ["doc_id"])
                 return str(table["doc_id"][0].as_py())
     return None
 

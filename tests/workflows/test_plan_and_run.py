@@ -154,11 +154,11 @@ def test_a_run_cut_short_resumes_from_its_shards(
     recipe_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Dies(InProcess):
-        def map_units(self, factory, units, resources, finished):  # type: ignore[no-untyped-def]
+        def map_units(self, factory, units, resources, finished, stop):  # type: ignore[no-untyped-def]
             if units[0]["shard"] == "00000" and len(units) > 1:
-                super().map_units(factory, units[:1], resources, finished)
+                super().map_units(factory, units[:1], resources, finished, stop)
                 raise KeyboardInterrupt
-            return super().map_units(factory, units, resources, finished)
+            return super().map_units(factory, units, resources, finished, stop)
 
     recipe = _load(recipe_file, text__unit_bytes="4000")
     planner = Planner(Path(recipe.store), recipe_file.parent)

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from workflows.errors import RecipeError
+from workflows.errors import RecipeError, UsageError
 from workflows.recipe import Recipe, load_recipe
+from workflows.selection import select, with_ancestors
 
 GOOD = """\
 name: small
@@ -85,9 +86,10 @@ def test_resources_are_settable_and_not_identity(tmp_path: Path) -> None:
 
 def test_until_keeps_what_the_stage_needs(tmp_path: Path) -> None:
     recipe = _load(tmp_path, GOOD)
-    assert [stage.name for stage in recipe.until("text").stages] == ["docs", "text"]
-    with pytest.raises(RecipeError, match=r"no stage 'txt'.*Did you mean 'text'"):
-        recipe.until("txt")
+    before = with_ancestors(recipe, select(recipe, "text", "--until"))
+    assert [stage.name for stage in recipe.only(before).stages] == ["docs", "text"]
+    with pytest.raises(UsageError, match=r"no stage 'txt'.*Did you mean 'text'"):
+        select(recipe, "txt", "--until")
 
 
 def test_a_missing_recipe_says_so(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from workflows.kinds import STAGE_KINDS
 from workflows.plan import Planner
 from workflows.recipe import load_recipe
 from workflows.runner import Runner
+from workflows.selection import with_ancestors
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((PROJECT / "workflows" / "recipes").glob("*.yaml"))
@@ -30,7 +31,8 @@ def test_the_demo_walks_through_every_kind_of_stage() -> None:
 @pytest.mark.slow
 def test_the_corpus_recipe_filters_real_documents(shared_data: Path, tmp_path: Path) -> None:
     assert shared_data == PROJECT.parent / "shared" / "data"
-    recipe = load_recipe(PROJECT / "workflows" / "recipes" / "corpus.yaml").until("unique")
+    recipe = load_recipe(PROJECT / "workflows" / "recipes" / "corpus.yaml")
+    recipe = recipe.only(with_ancestors(recipe, ["unique"]))
     result = Runner(Planner(tmp_path, PROJECT), InProcess()).run(recipe)
     ledgers = {s.stage.name: s.artifact.manifest.ledger for s in result.stages}
     assert ledgers["text"].entered.rows > 1000

@@ -1,0 +1,303 @@
+"""The verbs of a recipe: plan, run, status, accept."""
+
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.secrets import redacted
+from pipelines.storage import store_root
+from workflows.cli import options
+from workflows.cli.options import open_recipe
+from workflows.errors import InterruptedRun
+
+if TYPE_CHECKING:
+    from workflows.plan import Planned
+    from workflows.runner import Runner
+    from workflows.terminal import Terminal
+
+_WORK_TO_DO = 2
+
+
+@click.command()
+@options.recipe
+@options.settings
+@options.sweep
+@options.chosen
+@options.until
+@options.force
+@options.accept_drift
+@options.as_json
+@click.option("--exit-code", is_flag=True, help="Exit with 0 if all is up to date, else with 2.")
+@click.pass_context
+def plan(
+    context: click.Context, /, recipe: Path, as_json: bool, exit_code: bool, **choices: Any
+) -> None:
+    """Say what a run of RECIPE would reuse and what it would run, and why. Changes nothing."""
+    from workflows.summary import table
+
+    opened = open_recipe(recipe, **choices)
+    planned = opened.planner.plan(opened.recipe)
+    rows = [one.as_json() for one in planned]
+    if as_json:
+        each = {p.stage.name: p.estimate.model_dump() for p in planned if p.estimate}
+        estimates = {"total": _total(planned), "stages": each}
+        click.echo(json.dumps({"stages": rows, "estimates": estimates}, indent=1))
+    else:
+        shown = [
+            {"stage": row["name"], "action": row["verdict"], "why": row["why"]} for row in rows
+        ]
+        click.echo(table(shown, ["stage", "action", "why"]))
+        click.echo(_forecast(planned), nl=False)
+    if exit_code and any(one.verdict != "REUSE" for one in planned):
+        context.exit(_WORK_TO_DO)
+
+
+def _total(planned: Sequence["Planned"]) -> Mapping[str, float]:
+    known = [one.estimate for one in planned if one.estimate]
+    return {
+        "seconds": round(sum(one.seconds for one in known), 1),
+        "bytes": sum(one.bytes for one in known),
+        "gpu_hours": round(sum(one.gpu_hours for one in known), 3),
+        "stages": len(known),
+    }
+
+
+def _forecast(planned: Sequence["Planned"]) -> str:
+    """Return one line on what the work will take, '' where nothing is known or to do."""
+    total = _total(planned)
+    if not total["stages"]:
+        return ""
+    open_stages = sum(one.verdict in ("RUN", "RESUME", "MAYBE") for one in planned)
+    gpus = f", {total['gpu_hours']:.2f} GPU-h" if total["gpu_hours"] else ""
+    unknown = open_stages - int(total["stages"])
+    rest = f"; {unknown} more were never run" if unknown else ""
+    return (
+        f"\nestimate: {total['seconds']:,.0f} s of work{gpus}, {total['bytes'] / 1e6:,.1f} MB new, "
+        f"from earlier runs of {total['stages']} stages{rest}\n"
+    )
+
+
+@click.command()
+@options.recipe
+@options.settings
+@options.sweep
+@options.chosen
+@options.until
+@options.force
+@options.accept_drift
+@click.option("--keep-going", "-k", is_flag=True, help="Run on where nothing follows a failure.")
+@click.option(
+    "--address",
+    metavar="RAY",
+    help="A Ray cluster: http://HEAD:8265 sends a job that outlives this terminal; auto or "
+    "HOST:PORT drives the cluster from here.",
+)
+@click.option("--detach", is_flag=True, help="With a job: do not follow it.")
+@click.option("--store", "elsewhere", metavar="URI", help="A store other than the recipe's.")
+@click.option("--run-id", hidden=True, help="The id a job was submitted with.")
+def run(
+    recipe: Path,
+    address: str | None,
+    detach: bool,
+    keep_going: bool,
+    run_id: str | None,
+    **choices: Any,
+) -> None:
+    """Carry RECIPE out: reuse what is there, run the rest, end with a page to read."""
+    from workflows import jobs
+
+    opened = open_recipe(recipe, **choices)
+    if address is not None and jobs.is_job_server(address):
+        _send(recipe, opened, address, detach)
+        return
+    _drive(recipe, opened, address, keep_going=keep_going, run_id=run_id)
+
+
+def _send(recipe: Path, opened: options.Opened, address: str, detach: bool) -> None:
+    """Send the run as a job; its arguments are those of this command, less where it goes."""
+    from workflows import jobs
+    from workflows.cli.runs import follow_job
+    from workflows.runner import new_run_id
+
+    job = jobs.Job(new_run_id(), address)
+    jobs.submit(
+        job, recipe, _passed_on(sys.argv[2:], recipe), str(opened.planner.store), Path.cwd()
+    )
+    click.echo(f"sent as {job.run_id} to {address}", err=True)
+    if detach:
+        click.echo(f"  llada attach {job.run_id}   llada cancel {job.run_id}", err=True)
+        return
+    try:
+        follow_job(job)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\ndetached; the run goes on. llada attach {job.run_id}, llada cancel {job.run_id}",
+            err=True,
+        )
+
+
+def _passed_on(arguments: Sequence[str], recipe: Path) -> list[str]:
+    """Return a command's arguments without the recipe and what says where to run."""
+    kept: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name = argument.split("=", 1)[0]
+        if name in ("--address", "--store"):
+            if "=" not in argument:
+                next(waiting, None)
+        elif argument != str(recipe) and argument != "--detach":
+            kept.append(argument)
+    return kept
+
+
+def _drive(
+    recipe: Path,
+    opened: options.Opened,
+    address: str | None,
+    *,
+    keep_going: bool,
+    run_id: str | None,
+) -> None:
+    """Run the stages from this process, on Ray here or on a cluster."""
+    from pipelines.executors import OnRay, stop_ray
+    from workflows.journal import runs_folder
+    from workflows.lease import Times
+    from workflows.runner import LOG, Runner, new_run_id
+    from workflows.summary import page
+    from workflows.terminal import Terminal
+    from workflows.tracking.follow import Tracking
+
+    store = opened.planner.store
+    terminal = Terminal()
+    run_id = run_id or new_run_id()
+    log = Terminal.into(runs_folder(store) / run_id / LOG)
+    tracking = Tracking(store, run_id)
+    runner = Runner(
+        opened.planner,
+        OnRay(address),
+        (terminal, log, tracking),
+        run_id=run_id,
+        command=redacted(["llada", *sys.argv[1:]]),
+        only=opened.only,
+        keep_going=keep_going,
+        times=Times.from_environment(),
+    )
+    interrupt = _Interrupt(runner, terminal)
+    try:
+        with interrupt:
+            result = runner.run(opened.recipe)
+    except (KeyboardInterrupt, Exception):
+        if not interrupt.heard:
+            raise
+        raise InterruptedRun(
+            f"interrupted. Finished stages and shards are kept: run the same command again to go "
+            f"on.\n  llada run {recipe}"
+        ) from None
+    finally:
+        tracking.ended()
+        stop_ray()
+    artifacts = {done.stage.name: done.artifact for done in result.stages}
+    click.echo(
+        "\n"
+        + page(
+            artifacts,
+            store,
+            recipe=opened.recipe.name,
+            run_id=result.run_id,
+            tracking=tracking.describe(),
+        )
+    )
+    click.echo(f"\n{_tally(result.stages)} in {result.seconds:.1f} s")
+    click.echo(tracking.settle(result.seconds))
+
+
+class _Interrupt:
+    """Ctrl-C: the first lets what is in flight end, the second cancels.
+
+    It is remembered, because raised in the middle of an import it can come out as any error.
+    """
+
+    def __init__(self, runner: "Runner", terminal: "Terminal") -> None:
+        self._runner, self._terminal = runner, terminal
+        self.heard = False
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        again, self.heard = self.heard, True
+        if again or not self._runner.is_working:
+            signal.default_int_handler(number, frame)
+        self._runner.finish_soon()
+        self._terminal.say("finishing the shards in flight; Ctrl-C again to cancel them")
+
+
+def _tally(stages: Sequence[Any]) -> str:
+    counts = {
+        cache: sum(s.cache == cache for s in stages) for cache in ("ran", "resumed", "reused")
+    }
+    return ", ".join(f"{count} {cache}" for cache, count in counts.items() if count)
+
+
+@click.command()
+@options.recipe
+@options.settings
+@options.sweep
+@options.as_json
+def status(recipe: Path, as_json: bool, **choices: Any) -> None:
+    """Show how far each stage of RECIPE is: done, half done (with shards), or not begun."""
+    from workflows.summary import table
+
+    opened = open_recipe(recipe, **choices)
+    rows = []
+    for planned in opened.planner.plan(opened.recipe):
+        found = planned.artifact
+        manifest = found.manifest if found else None
+        rows.append(
+            {
+                "stage": planned.stage.name,
+                "state": _state(planned),
+                "artifact": found.folder.name if found else "",
+                "rows": f"{manifest.ledger.kept.rows:,}" if manifest else "",
+                "seconds": f"{manifest.seconds:.1f}" if manifest else "",
+                "detail": planned.why,
+            }
+        )
+    if as_json:
+        click.echo(json.dumps({"stages": rows}, indent=1))
+        return
+    click.echo(table(rows, ["stage", "state", "artifact", "rows", "seconds", "detail"]))
+
+
+def _state(planned: "Planned") -> str:
+    if planned.why.startswith("quarantined"):
+        return "quarantined"
+    return {"REUSE": "done", "RESUME": "half done", "DRIFT": "drifted"}.get(
+        planned.verdict, "to do"
+    )
+
+
+@click.command()
+@click.argument("ref")
+@click.option("--note", default="", help="Why it is good as it is.")
+@options.store
+def accept(ref: str, note: str, store: str) -> None:
+    """Publish a result that a check put into quarantine. REF is its folder, or its stage's name."""
+    from workflows.attempt import user
+    from workflows.quarantine import accept as accepted
+    from workflows.quarantine import find
+
+    artifact = accepted(find(store_root(store), ref), by=user(), note=note)
+    click.echo(f"published {artifact.label} in {artifact.folder}")

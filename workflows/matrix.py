@@ -1,0 +1,119 @@
+"""A sweep: stages once for each combination of settings; what no setting touches is shared.
+
+    sweep:
+      clean.min_language_score: [0.5, 0.8]
+      base.schedule.peak: [1.0e-3, 2.0e-3]
+
+`clean` becomes two stages, `base` four, whatever needs them follows; a stage upstream of both
+stays one. A variant is a stage like any other, named by its settings:
+`base.min_language_score=0.5.peak=0.001`.
+"""
+
+import copy
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Bodies = dict[str, dict[str, Any]]
+_LONGEST = 24
+_MOST = 1000
+"""Variants of one stage; more is a slip of the pen."""
+
+
+def expand(stages: Bodies, sweep: Mapping[str, Sequence[Any]]) -> tuple[Bodies, dict[str, str]]:
+    """Return the stages of a recipe with every combination in its place.
+
+    Args:
+        stages: name -> body as written, `needs` a name or a mapping of slots.
+        sweep: `stage.key` -> the values it takes; every stage exists.
+
+    Returns:
+        The bodies by variant name, and for each the name it has in the recipe.
+
+    Raises:
+        ValueError: two combinations would have one name, or there are too many.
+    """
+    axes = _axes_of(stages, sweep)
+    expanded: Bodies = {}
+    origins: dict[str, str] = {}
+    for name, body in stages.items():
+        combinations = list(itertools.product(*(range(len(sweep[axis])) for axis in axes[name])))
+        if len(combinations) > _MOST:
+            raise ValueError(f"{len(combinations)} variants of '{name}'; allowed: {_MOST}")
+        for picks in combinations:
+            chosen = dict(zip(axes[name], picks, strict=True))
+            variant = _variant(name, chosen, sweep)
+            if variant in expanded:
+                raise ValueError(f"two variants are called '{variant}': a value stands there twice")
+            expanded[variant] = _with_settings(name, body, chosen, sweep, axes)
+            origins[variant] = name
+    return expanded, origins
+
+
+def _axes_of(stages: Bodies, sweep: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """Return which settings reach each stage: its own, and those of all that it needs."""
+    own = {name: [axis for axis in sweep if axis.split(".")[0] == name] for name in stages}
+    reached: dict[str, list[str]] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> list[str]:
+        if name not in reached:
+            found = set(own.get(name, ()))
+            for needed in _needed(stages.get(name, {})):
+                if needed in stages and needed not in path:  # a circle is the recipe's to report
+                    found |= set(visit(needed, (*path, name)))
+            reached[name] = [axis for axis in sweep if axis in found]
+        return reached[name]
+
+    for name in stages:
+        visit(name, ())
+    return reached
+
+
+def _with_settings(
+    name: str,
+    body: dict[str, Any],
+    chosen: Mapping[str, int],
+    sweep: Mapping[str, Sequence[Any]],
+    axes: Mapping[str, list[str]],
+) -> dict[str, Any]:
+    body = copy.deepcopy(body)
+    for axis, pick in chosen.items():
+        stage, *keys = axis.split(".")
+        if stage == name:
+            place = body.setdefault("config", {}) if keys[0] != "resources" else body
+            for key in keys[:-1]:
+                place = place.setdefault(key, {})
+            place[keys[-1]] = sweep[axis][pick]
+    needs = body.get("needs")
+
+    def renamed(needed: Any) -> Any:
+        if needed not in axes:
+            return needed
+        return _variant(needed, {axis: chosen[axis] for axis in axes[needed]}, sweep)
+
+    if isinstance(needs, str):
+        body["needs"] = renamed(needs)
+    elif isinstance(needs, dict):
+        body["needs"] = {slot: renamed(needed) for slot, needed in needs.items()}
+    return body
+
+
+def _variant(name: str, chosen: Mapping[str, int], sweep: Mapping[str, Sequence[Any]]) -> str:
+    parts = [f"{axis.rsplit('.', 1)[1]}={_plain(sweep[axis][i])}" for axis, i in chosen.items()]
+    return ".".join([name, *parts])
+
+
+def _plain(value: Any) -> str:
+    text = str(value)
+    plain = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in text)
+    if plain == text and len(text) <= _LONGEST:
+        return plain
+    return f"{plain[:_LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _needed(body: Any) -> list[str]:
+    needs = body.get("needs") if isinstance(body, dict) else None
+    if isinstance(needs, str):
+        return [needs]
+    return [n for n in needs.values() if isinstance(n, str)] if isinstance(needs, dict) else []
