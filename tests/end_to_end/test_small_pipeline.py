@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import kill, llada, start, wait_until
+from tests.support.commands import llada
 from tests.support.documents import write_jsonl
 from workflows.artifact import all_artifacts
 
@@ -165,27 +165,3 @@ def test_changed_training_code_stops_the_run_until_someone_decides(
         assert "12 reused" in llada("run", "small.yaml", "--accept-drift", cwd=folder).stdout
     finally:
         path.write_bytes(published)
-
-
-def test_killed_drivers_lose_nothing_and_the_next_run_completes(
-    built: tuple[Path, str], tmp_path: Path
-) -> None:
-    folder = write_project(tmp_path / "killed")
-    log, store = tmp_path / "log", folder / "store"
-
-    run = start("run", "small.yaml", cwd=folder, log=log)
-    wait_until(lambda: list(store.glob("filter/*/_shards/*.json")), run, log)
-    kill(run)
-    assert "unique" not in _digests(folder)
-
-    run = start("run", "small.yaml", cwd=folder, log=log)
-    wait_until(lambda: list(store.glob("pretrain/*/checkpoints/*/COMPLETE.json")), run, log)
-    kill(run)
-    assert "base" not in _digests(folder)
-
-    plan = json.loads(llada("plan", "small.yaml", "--json", cwd=folder).stdout)["stages"]
-    verdicts = {row["name"]: row["verdict"] for row in plan}
-    assert verdicts["tokens"] == "REUSE"
-    assert verdicts["base"] == "RESUME"
-    llada("run", "small.yaml", cwd=folder)
-    assert _digests(folder) == _digests(built[0])
