@@ -9,7 +9,15 @@ HEAVY = ("ray", "torch", "mlflow", "numba", "deepspeed", "datasets", "transforme
 
 
 @pytest.mark.parametrize(
-    "module", ["workflows.plan", "workflows.cli", "workflows.kinds", "filters", "llada.config"]
+    "module",
+    [
+        "workflows.plan",
+        "workflows.cli",
+        "workflows.kinds",
+        "workflows.tracking.follow",
+        "filters",
+        "llada.config",
+    ],
 )
 def test_importing_starts_no_engine(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"

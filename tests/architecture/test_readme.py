@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from workflows.cli import cli
@@ -20,7 +21,8 @@ def test_the_commands_are_found() -> None:
 @pytest.mark.parametrize("line", LINES)
 def test_a_command_parses(line: str) -> None:
     name, *arguments = shlex.split(line)[1:]
-    command = cli.commands[name]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
     context = command.make_context(name, list(arguments))
     recipe = context.params.get("recipe")
     if recipe is not None:
