@@ -78,7 +78,7 @@ class Kill:
     nth: int = 1
     victim: str = ""
     share: float = 0.0
-    """Of an undisturbed run's seconds."""
+    """Of an undisturbed run's seconds; of a resumed run's, by the stages that are left."""
 
     def __str__(self) -> str:
         where = f"{self.step} no. {self.nth}" if self.step else f"{self.victim} at {self.share:.0%}"
@@ -129,11 +129,16 @@ class Chaos:
         self.expected = digests(folder / "undisturbed" / "store")
         self.tally = Tally()
 
-    def strike_all(self, kills: list[Kill]) -> Tally:
-        """Carry out the kills, in stores that live until their recipe is done."""
+    def strike_all(self, kills: list[Kill], enough: int | None = None) -> Tally:
+        """Carry out the kills, in stores that live until their recipe is done.
+
+        `enough`: stop after so many that struck; a moment after the end of a run strikes nothing.
+        """
         current: Path | None = None
         struck: list[Kill] = []
         for number, kill in enumerate(kills):
+            if self.tally.kills == enough:
+                break
             if current is None:
                 current, struck = self._begin(f"{number:03d}"), []
             if self._strike(current, kill):
@@ -166,7 +171,8 @@ class Chaos:
         if kill.step:
             self._finish(run, kill, {0, -signal.SIGKILL})
             return mark.exists()
-        time.sleep(kill.share * self.seconds)
+        left = 1 - len(digests(folder / "store")) / len(self.expected)
+        time.sleep(kill.share * self.seconds * left)
         hit = _kill(run, kill, random.Random(repr(kill)))
         code = self._finish(run, kill, ENDS.get(kill.victim, {0, -signal.SIGKILL}))
         if code == 1 and NODE_LOST not in (folder / "log.txt").read_text():
@@ -305,7 +311,8 @@ def main() -> int:
         started = time.monotonic()
         chaos = Chaos(folder / "runs", training=training)
         print(f"undisturbed: {len(chaos.expected)} stages in {chaos.seconds:.1f} s")
-        tally = chaos.strike_all(plan_of(chosen.kills, chosen.seed, training=training))
+        kills = plan_of(2 * chosen.kills, chosen.seed, training=training)
+        tally = chaos.strike_all(kills, chosen.kills)
         for kill in tally.missed:
             print(f"struck nothing: {kill}")
         for problem in tally.problems:

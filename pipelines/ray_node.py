@@ -5,7 +5,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
@@ -17,8 +17,9 @@ _LOST = (
     "\nRay's node on this machine ended (killed, or out of memory), and Ray ends this run with it. "
     "Run the same command again: finished stages and shards are kept.\n"
 )
+_LOOK = 0.1
 _starting = Lock()
-_stopping = Event()
+_watches: list["_Watch"] = []
 
 
 def start_ray(address: str | None = None) -> None:
@@ -64,9 +65,13 @@ def _start_ray(address: str | None) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
     for attempt in (1, 2):
+        watch = _Watch()
+        _watches.append(watch)
+        watch.start()
         try:
             _start_local()
         except (RuntimeError, TimeoutError, ConnectionError) as error:
+            watch.expect_the_end()
             ray.shutdown()
             if attempt == 2:
                 raise WorkerError(
@@ -74,28 +79,46 @@ def _start_ray(address: str | None) -> None:
                     "logs, make sure memory and /dev/shm are not exhausted, and run again."
                 ) from error
         else:
-            _watch_node()
             return
 
 
-def _watch_node() -> None:
-    """Say why, when the node dies under a run: Ray ends its driver without a word then."""
+class _Watch:
+    """Says why, when the node dies under a run: Ray ends its driver without a word then."""
+
+    def __init__(self) -> None:
+        self._expected = Event()
+        self._terminal = os.dup(2)  # standard error is silenced while Ray starts
+
+    def start(self) -> None:
+        """Look for the node from a thread of its own, then wait for its end."""
+        if hasattr(os, "pidfd_open"):  # Ray is at home on Linux, and so is pidfd
+            Thread(target=self._wait, name="ray-node", daemon=True).start()
+
+    def expect_the_end(self) -> None:
+        """Keep quiet: this process stops the node itself."""
+        self._expected.set()
+
+    def _wait(self) -> None:
+        while (node := _node()) is None:
+            if self._expected.wait(_LOOK):
+                return
+        with suppress(ProcessLookupError):
+            ended = os.pidfd_open(node)
+            select.select([ended], [], [])
+            os.close(ended)
+        if not self._expected.is_set():
+            os.write(self._terminal, _LOST.encode())
+
+
+def _node() -> int | None:
+    """Return the process id of the node that this process started."""
     import psutil
 
-    _stopping.clear()
-    nodes = [child for child in psutil.Process().children() if child.name() == "raylet"]
-    if not nodes or not hasattr(os, "pidfd_open"):  # Ray is at home on Linux, and so is pidfd
-        return
-    ended = os.pidfd_open(nodes[-1].pid)
-
-    def wait() -> None:
-        select.select([ended], [], [])
-        os.close(ended)
-        if not _stopping.is_set():
-            sys.stderr.write(_LOST)
-            sys.stderr.flush()
-
-    Thread(target=wait, name="ray-node", daemon=True).start()
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # one that has ended meanwhile
+            if child.name() == "raylet" and child.status() != psutil.STATUS_ZOMBIE:
+                return int(child.pid)
+    return None
 
 
 def _start_local() -> None:
@@ -152,5 +175,6 @@ def stop_ray() -> None:
     import ray
 
     if ray.is_initialized():
-        _stopping.set()
+        for watch in _watches:
+            watch.expect_the_end()
         ray.shutdown()
