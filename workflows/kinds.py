@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pipelines import (
     checks,
+    clean,
     deduplicate,
     evaluate,
     extract,
@@ -29,6 +30,7 @@ _KINDS = (
         {"source": "listing"},
         checks=(checks.unique_ids,),  # the stages after it only ever take documents away
     ),
+    StageKind("clean", clean.CleanConfig, clean.run, "documents", _DOCUMENTS),
     StageKind("filter", filter.FilterConfig, filter.run, "documents", _DOCUMENTS),
     StageKind("dedup", deduplicate.DedupConfig, deduplicate.run, "documents", _DOCUMENTS),
     StageKind("judge", judge.JudgeConfig, judge.run, "documents", _DOCUMENTS),
