@@ -1,8 +1,9 @@
 """Edit the documents that stay: Unicode, repeated lines, C4's lines, personal data; and say what.
 
 Edits are applied in the order they are named. A kept document lists them in its column `edits`;
-the files of role `aside` list them for all documents, with the text of removed lines; the ledger
-counts documents and bytes by edit.
+the files of role `aside` list them for all documents, with the text of removed lines (redacted,
+where `pii` is among the edits); the ledger counts documents and bytes by edit. Documents that were
+left with no text are dropped as they entered, so the rejects are as personal as the input.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from filters.edits import (
     UnicodeRepair,
     clean,
 )
+from filters.edits.documents import redacted
 from pipelines import repeated_lines, schemas
 from pipelines.documents import Desk, desk_of
 from pipelines.ledger import Change
@@ -79,6 +81,9 @@ class CleanWorker:
         """Read the unit, edit it, write its shard, return the record."""
         documents = read_table(unit["path"])
         cleaned = clean(documents, self._edits)
+        report = cleaned.report
+        if "pii" in self._edits:  # lines that were taken out before it hold data too
+            report = redacted(report, self._edits["pii"])
         kept = cleaned.report.filter(cleaned.report["kept"])
         changed = pc.count_distinct(kept["doc_id"]).as_py()
         found = _summed(kept, "count")
@@ -87,7 +92,7 @@ class CleanWorker:
             documents,
             cleaned.kept,
             cleaned.dropped,
-            aside=cleaned.report,
+            aside=report,
             edited=changes_of(kept),
             metrics={"documents_changed": changed, **{f"found.{k}": n for k, n in found.items()}},
         )

@@ -88,6 +88,19 @@ def clean(documents: pa.Table, edits: Mapping[str, Edit]) -> Cleaned:
     return Cleaned(after.filter(keep), _with_verdict(dropped), report)
 
 
+def redacted(report: pa.Table, edit: Edit) -> pa.Table:
+    """Return a report whose removed lines went through an edit that takes out no line."""
+    lists = report["lines"].combine_chunks()
+    lines = lists.flatten()  # a null list has none
+    texts = edit.apply(pa.table({"text": lines.field("text")})).texts
+    kind = lists.type.value_type
+    values = pa.StructArray.from_arrays([texts, lines.field("documents")], fields=list(kind))
+    sizes = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    ends = pa.array(np.concatenate(([0], np.cumsum(sizes))).astype(np.int32))
+    changed = pa.ListArray.from_arrays(ends, values, mask=lists.is_null())
+    return report.set_column(report.column_names.index("lines"), REPORT.field("lines"), changed)
+
+
 _SIZES = ("bytes_before", "bytes_after")
 _NOTHING = pa.schema([CHANGE.field("row"), *list(REPORT)[2:]]).empty_table()
 

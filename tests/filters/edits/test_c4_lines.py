@@ -61,7 +61,7 @@ def oracle(text: str, edit: C4Lines) -> tuple[str, Counter[str]]:
     return "\n".join(kept).strip(), removed
 
 
-def fault_of(line: str, edit: C4Lines) -> str:
+def fault_of(line: str, edit: C4Lines) -> str:  # noqa: PLR0911  as many as there are rules
     words = line.split()
     if edit.max_word_length is not None and any(len(w) > edit.max_word_length for w in words):
         return "too_long_word"
