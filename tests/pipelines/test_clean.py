@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.clean import CleanConfig
-from pipelines.executors import InProcess
+from pipelines.executors import InProcess, OnRay
 from pipelines.ledger import Change
 from pipelines.repeated_lines import RepeatedIn, SumWorker, parts_of
 from pipelines.shards import Role
+from pipelines.workspace import Executor
 from tests.support.documents import prose
 from workflows.artifact import Artifact
 from workflows.plan import Planner
@@ -35,10 +36,8 @@ stages:
 """
 
 
-@pytest.fixture(scope="module")
-def cleaned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+def _run(folder: Path, executor: Executor) -> dict[str, Artifact]:
     """The stages of a run over 17 documents in several units: a menu on one site, an address."""
-    folder = tmp_path_factory.mktemp("clean")
     (folder / "data").mkdir()
     for part in range(2):
         rows = [
@@ -55,8 +54,13 @@ def cleaned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     recipe = folder / "small.yaml"
     recipe.write_text(RECIPE.format(folder=folder))
     loaded = load_recipe(recipe, {})
-    result = Runner(Planner(Path(loaded.store), folder), InProcess()).run(loaded)
+    result = Runner(Planner(Path(loaded.store), folder), executor).run(loaded)
     return {done.stage.name: done.artifact for done in result.stages}
+
+
+@pytest.fixture(scope="module")
+def cleaned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    return _run(tmp_path_factory.mktemp("clean"), InProcess())
 
 
 def _rows(artifact: Artifact, role: Role) -> list[dict[str, object]]:
@@ -143,3 +147,14 @@ def test_parts_cover_every_key_once_and_sum_to_the_whole(tmp_path: Path) -> None
 def test_impossible_settings_are_refused(config: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         CleanConfig.model_validate(config)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Ray's own, in the driver
+def test_workers_on_ray_make_the_same_bytes(
+    cleaned: dict[str, Artifact], ray_session: None, tmp_path: Path
+) -> None:
+    on_ray = _run(tmp_path, OnRay())
+    assert on_ray["clean"].manifest.digest == cleaned["clean"].manifest.digest
+    assert on_ray["clean"].manifest.ledger == cleaned["clean"].manifest.ledger
