@@ -53,7 +53,12 @@ class CleanConfig(BaseModel):
         twice = sorted({name for name in self.edits if self.edits.count(name) > 1})
         if twice:
             raise ValueError(f"edits: found {twice[0]!r} twice; each is applied once: remove it")
-        idle = sorted(self.model_fields_set - {"edits", *self.edits})
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        idle = [
+            name
+            for name in sorted(defaults.keys() - {"edits", *self.edits})
+            if getattr(self, name) != defaults[name]
+        ]
         if idle:
             raise ValueError(
                 f"{idle[0]} is set, but edits are {', '.join(self.edits)}; add {idle[0]!r} to "

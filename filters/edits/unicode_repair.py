@@ -31,7 +31,6 @@ Kind = Literal["encoding", "terminal_escape", "nul", "control", "line_break", "n
 _ROUNDS = 4
 _LONGEST = 10_000
 """Characters of a line that ftfy is shown at once: it tries encodings on the whole of them."""
-_LEADS, _FOLLOWERS = range(0xC2, 0xF5), range(0x80, 0xC0)
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]{0,16}[A-Za-z]")
 _NUL = re.compile(r"\0")
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufff9-\ufffb]")
@@ -148,18 +147,28 @@ REPAIRS: Final[Mapping[Kind, Callable[[str], tuple[str, int]]]] = {
 def _mojibake() -> str:
     """Return a pattern (of re and of RE2) that every text has which ftfy would decode again.
 
-    UTF-8 in a one-byte encoding shows a lead byte's character before a continuation byte's. The
-    no-break space of 0xA0 is often written as a space since, and a lost byte as U+FFFD. C1 controls
-    stand for Windows-1252 that was read as Latin-1.
+    UTF-8 in a one-byte encoding shows a lead byte's character before a continuation byte's. A lost
+    byte is U+FFFD or "?", the no-break space of 0xA0 is often written as a space since (ftfy mends
+    that behind the leads below). C1 controls stand for Windows-1252 that was read as Latin-1.
     """
+    leads, followers = _characters(*range(0xC2, 0xF5)), _characters(*range(0x80, 0xC0))
+    spaced, longer = _characters(0xC2, 0xC3, 0xC5, 0xCE, 0xD0, 0xD9), _characters(0xE2, 0xE3, 0xF0)
+    ways = (
+        f"[{leads}][{followers}\ufffd]",
+        f"[{spaced}] ",
+        f"[{longer}] [{followers}]",
+        f"[{_characters(0xC2, 0xC3)}]\\?",
+        "[\x80-\x9f]",
+    )
+    return "|".join(ways)
+
+
+def _characters(*values: int) -> str:
+    """Return what some bytes mean in the encodings that ftfy knows, to stand in a class."""
     from ftfy.chardata import CHARMAP_ENCODINGS
 
-    leads, followers = set(), {" ", "\ufffd"}
-    for encoding in CHARMAP_ENCODINGS:
-        leads |= set(bytes(_LEADS).decode(encoding, "ignore"))
-        followers |= set(bytes(_FOLLOWERS).decode(encoding, "ignore"))
-    pair = "".join(f"[{''.join(sorted(characters))}]" for characters in (leads, followers))
-    return f"{pair}|[\x80-\x9f]"
+    found = (bytes(values).decode(encoding, "ignore") for encoding in CHARMAP_ENCODINGS)
+    return "".join(sorted(set("".join(found))))
 
 
 def _true(mask: pa.Array) -> list[int]:

@@ -6,6 +6,7 @@ follow a Chinese character at once, as it does in Chinese.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from filters.kernels.ascii_bytes import (
     ALPHA,
@@ -23,6 +24,8 @@ from filters.kernels.card_numbers import card
 from filters.kernels.compiled import compiled, integer
 from filters.kernels.phone_numbers import international, north_american
 from filters.kernels.words import Bytes, Integers
+
+Booleans = npt.NDArray[np.bool_]
 
 EMAIL, CARD, IP4, IP6, PHONE = range(5)
 
@@ -161,3 +164,26 @@ def spans(kind: int, data: Bytes, offsets: Integers) -> tuple[Integers, Integers
             count += 1
             free = at = stop
     return texts[:count], starts[:count], stops[:count]
+
+
+@compiled
+def holds_any(wanted: int, data: Bytes, offsets: Integers) -> Booleans:
+    """Return which texts hold a match of one of the kinds (bit 1 << kind), in one pass."""
+    found = np.zeros(offsets.size - 1, dtype=np.bool_)
+    for text in range(offsets.size - 1):
+        begin, end = integer(offsets[text]), integer(offsets[text + 1])
+        at = begin
+        while at < end and not found[text]:
+            byte = integer(data[at])
+            if byte == _AT:
+                found[text] = bool(wanted & 1 << EMAIL) and _email(data, begin, end, at)[1] >= 0
+            elif 48 <= byte <= 57 and not number_goes_on(data, begin, end, at - 1, -1):
+                for kind in (CARD, IP4, IP6, PHONE):
+                    hit = wanted & 1 << kind and _match(kind, data, begin, end, at)[1] != NOWHERE
+                    found[text] |= hit
+                while at + 1 < end and is_a(data, at + 1, begin, end, DIGIT):
+                    at += 1  # no match starts inside a number
+            elif byte in (_PLUS, _OPEN) and wanted & 1 << PHONE:
+                found[text] = _match(PHONE, data, begin, end, at)[1] != NOWHERE
+            at += 1
+    return found

@@ -6,14 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from pipelines import clean
 from pipelines.clean import CleanConfig
 from pipelines.executors import InProcess, OnRay
 from pipelines.ledger import Change
 from pipelines.repeated_lines import RepeatedIn, SumWorker, parts_of
 from pipelines.shards import Role
-from pipelines.workspace import Executor
+from pipelines.workspace import Executor, Resources, Workspace
 from tests.support.documents import prose
-from workflows.artifact import Artifact
+from workflows.artifact import Artifact, content_digest
 from workflows.plan import Planner
 from workflows.recipe import load_recipe
 from workflows.runner import Runner
@@ -149,12 +150,21 @@ def test_impossible_settings_are_refused(config: dict[str, object], message: str
         CleanConfig.model_validate(config)
 
 
+def test_a_config_written_out_in_full_is_read_again() -> None:
+    config = CleanConfig(edits=("unicode",))
+    assert CleanConfig.model_validate(config.model_dump(mode="json")) == config
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own, in the driver
 def test_workers_on_ray_make_the_same_bytes(
     cleaned: dict[str, Artifact], ray_session: None, tmp_path: Path
 ) -> None:
-    on_ray = _run(tmp_path, OnRay())
-    assert on_ray["clean"].manifest.digest == cleaned["clean"].manifest.digest
-    assert on_ray["clean"].manifest.ledger == cleaned["clean"].manifest.ledger
+    here = cleaned["clean"].manifest
+    inputs = {"documents": cleaned["text"].as_input()}
+    root = tmp_path / "clean" / "clean-x"
+    workspace = Workspace("clean", root, "aaaa", inputs, Resources(workers=1), OnRay())
+    output = clean.run(workspace, CleanConfig.model_validate(here.config))
+    assert content_digest(output.files) == here.digest
+    assert output.ledger == here.ledger

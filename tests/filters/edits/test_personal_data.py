@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from filters.edits.edited import Edited
-from filters.edits.personal_data import PersonalData
+from filters.edits.personal_data import FINDERS, PersonalData
+from filters.text import TextBatch
 from tests.filters.texts import any_text, crafted_text
 
 KEY = base64.b64encode(bytes(range(240))).decode()
@@ -135,6 +136,14 @@ def test_edited_bytes_add_up_and_a_batch_is_its_texts(texts: list[str]) -> None:
         sizes[change["row"]] += change["added"] - change["removed"]
     assert pc.binary_length(edited.texts).to_pylist() == sizes
     assert edited.texts.to_pylist() == [apply(text).texts[0].as_py() for text in texts]
+
+
+@given(st.one_of(personal_text, any_text))
+def test_what_is_left_alone_holds_nothing_that_a_finder_finds(text: str) -> None:
+    """The quick pass over a batch misses no document."""
+    if apply(text).changes.num_rows == 0:
+        batch = TextBatch.of_text(text)
+        assert [kind for kind, find in FINDERS.items() if find(batch)] == []
 
 
 def test_random_digits_are_hardly_ever_a_card() -> None:
