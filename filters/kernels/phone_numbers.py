@@ -54,7 +54,7 @@ def _area_end(data: Bytes, begin: int, end: int, at: int) -> tuple[int, bool]:
         return NOWHERE, framed
     at += 3
     if not framed:
-        joined = at < end and integer(data[at]) in (_DASH, _DOT)
+        joined = at < end and integer(data[at]) in (_DASH, _DOT, _SLASH)
         return (at + 1 if joined else NOWHERE), framed
     if at >= end or data[at] != _CLOSE:
         return NOWHERE, framed
@@ -64,7 +64,7 @@ def _area_end(data: Bytes, begin: int, end: int, at: int) -> tuple[int, bool]:
 
 @compiled
 def north_american(data: Bytes, begin: int, end: int, at: int) -> tuple[int, int]:
-    """Return (ddd) ddd-dddd, ddd-ddd-dddd or ddd.ddd.dddd, also after "1-", "1." or "1 "."""
+    """Return (ddd) ddd-dddd, or ddd-ddd-dddd with - . or / in it, also after "1-", "1." or "1 "."""
     start = at
     if data[at] == _ONE and at + 1 < end and integer(data[at + 1]) in (_DASH, _DOT, _SPACE):
         at += 2

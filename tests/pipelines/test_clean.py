@@ -15,6 +15,7 @@ from pipelines.shards import Role
 from pipelines.workspace import Executor, Resources, Workspace
 from tests.support.documents import prose
 from workflows.artifact import Artifact, content_digest
+from workflows.lineage.documents import explain, way_of
 from workflows.plan import Planner
 from workflows.recipe import load_recipe
 from workflows.runner import Runner
@@ -118,6 +119,13 @@ def test_the_run_counts_and_tells_edits(cleaned: dict[str, Artifact]) -> None:
     assert manifest.metrics["found.pii.email"] == 20
     assert "edited: pii.email                       16  -308 +140 bytes" in funnel([manifest])
     assert "pii.email: 16 edited, -308 +140 bytes" in describe(cleaned["clean"])
+
+
+def test_a_document_tells_its_edits(cleaned: dict[str, Artifact]) -> None:
+    row = next(r for r in _rows(cleaned["clean"], "data") if "b.org" not in str(r["url"]))
+    told = explain(way_of(str(row["doc_id"]), cleaned["clean"].folder.parents[1]))
+    line = "edited so far: unicode.line_break x 1, repeated_lines.repeated_line x 1, pii.email x 1"
+    assert told.count(line) == 1
 
 
 def test_parts_cover_every_key_once_and_sum_to_the_whole(tmp_path: Path) -> None:
