@@ -124,6 +124,7 @@ def test_without_citation_marks_a_second_time_changes_nothing(text: str, edit: C
         ("Read more.", "too_few_words"),
         ("Please enable JavaScript to go on.", "javascript"),
         ("We say in our Privacy Policy who you are.", "policy"),
+        ("We USE COO\u212aIES on every page.", "policy"),  # the Kelvin sign is a k when lowered
     ],
 )
 def test_a_refused_line_goes_and_is_named(line: str, kind: str) -> None:

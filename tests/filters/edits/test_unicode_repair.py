@@ -24,6 +24,7 @@ def apply(*texts: str, **settings: object) -> Edited:
     [
         ("The cafÃ© is open\nand cheap", "The café is open\nand cheap", "encoding", 1),
         ("donâ€™t", "don’t", "encoding", 1),
+        ("voilÃ le travail", "voilà le travail", "encoding", 1),  # 0xA0 became a space
         ("\x1b[31mred\x1b[0m", "red", "terminal_escape", 2),
         ("a\0b\0c", "abc", "nul", 2),
         ("a\x08b\ufeff\x7f", "ab", "control", 3),
