@@ -7,8 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from pipelines import screen
+from pipelines.errors import InputError
 from pipelines.executors import InProcess
 from pipelines.screen import ScreenConfig
+from pipelines.shards import ShardFiles
+from pipelines.storage import hash_file
+from pipelines.workspace import InputArtifact, Resources, Workspace
 from tests.filters.test_toxicity import trained
 from tests.support.documents import prose
 from workflows.errors import StageError
@@ -108,6 +113,22 @@ def test_only_what_is_configured_is_looked_up(folder: Path) -> None:
     stages = {s.stage.name: s.artifact.manifest for s in _run(folder).stages}
     dropped = stages["bare"].ledger.dropped
     assert {rule: count.rows for rule, count in dropped.items()} == {"licence_not_allowed": 6}
+
+
+def test_a_list_that_changed_after_it_was_listed_stops_the_stage(folder: Path) -> None:
+    path = folder / "lists/sites/adult/domains"
+    row = {"name": "adult/domains", "uri": str(path), "xxh3_128": hash_file(path)}
+    files = ShardFiles(folder / "listing", "00000", "aaaa")
+    files.write_parquet(pa.Table.from_pylist([row]), "data")
+    listing = InputArtifact("sites", "source", "d", folder / "listing", files.entries)
+    workspace = Workspace(
+        "screened", folder / "out", "bbbb", {"url_lists": listing}, Resources(), InProcess()
+    )
+    path.write_text("good.org\n")
+    with pytest.raises(
+        InputError, match=r"domains is missing or has changed since sites listed it"
+    ):
+        screen.run(workspace, ScreenConfig())
 
 
 def test_nothing_to_look_up_is_an_error(folder: Path) -> None:
