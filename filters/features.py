@@ -49,7 +49,7 @@ FEATURES: Final = {
     "short_line_ratio": pa.float64(),  # at most 30 characters
     "repeated_nonblank_line_character_ratio": pa.float64(),  # over characters other than "\n"
     "newline_ratio": pa.float64(),  # "\n" per token
-    "language_stop_words": pa.int64(),  # different ones of the document's language; null: none known
+    "language_stop_words": pa.int64(),  # different ones of its language; null: none known
     "mean_line_length": pa.float64(),  # characters between "\n"
     "longest_line": pa.int64(),
     "alphabetic_character_ratio": pa.float64(),  # over all characters, to the end
@@ -97,7 +97,8 @@ def compute(
 
 def _table(batch: TextBatch, scripts: pa.Array) -> pa.Table:
     from filters.kernels.statistics import batch_statistics  # numba takes a second to import
-    from filters.stop_lists import NONE, stop_lists
+    from filters.kernels.stop_words import NONE
+    from filters.stop_lists import stop_lists
 
     gopher = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.int64)
     lists = stop_lists(scripts.to_pylist())

@@ -24,8 +24,9 @@ from filters.rules import Rule
 
 FAMILY: Final = "fineweb2"
 UNSPACED: Final = frozenset(
-    "Hani Hans Hant Jpan Hira Thai Laoo Khmr Mymr Tale Talu Lana Tavt".split()
-)
+    ["Hani", "Hans", "Hant", "Jpan", "Hira", "Thai", "Laoo", "Khmr", "Mymr",
+     "Tale", "Talu", "Lana", "Tavt"]
+)  # fmt: skip
 """Scripts of which every letter, or nearly, is a word for `words="unicode"`."""
 
 _TABLE = Path(__file__).parent / "data" / "fineweb2.parquet"

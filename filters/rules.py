@@ -110,9 +110,9 @@ class RuleSet:
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> "RuleSet":
         """Return the rule set that a YAML file describes (filters/custom.py)."""
-        from filters.custom import read_rules
+        from filters.custom import read_file
 
-        return read_rules(Path(path)).rule_set
+        return read_file(Path(path)).rule_set()
 
     @classmethod
     def combined(

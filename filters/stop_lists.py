@@ -19,12 +19,12 @@ MOST_TOKENS = 10
 
 def stop_lists(scripts: Sequence[str | None]) -> StopLists:
     """Return the lists of the lang_Scripts of N documents; those fineweb2 lacks have none."""
-    known = sorted({script for script in scripts if script in fineweb2.published()} - {None})
+    known = sorted({script for script in scripts if script and script in fineweb2.published()})
     places = {script: place for place, script in enumerate(known)}
     packed = [_packed(script) for script in known]
     empty = (np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
     return StopLists(
-        np.array([places.get(script, NONE) for script in scripts], dtype=np.int64),
+        np.array([places.get(script or "", NONE) for script in scripts], dtype=np.int64),
         np.cumsum([0, *(hashes.size for hashes, _ in packed)], dtype=np.int64),
         np.concatenate([empty[0], *(hashes for hashes, _ in packed)]),
         np.concatenate([empty[1], *(sizes for _, sizes in packed)]),

@@ -99,7 +99,9 @@ def citation_size(data: Bytes, at: int, end: int, properties: Bytes) -> int:
 
 
 @compiled
-def scan_line(data: Bytes, begin: int, end: int, properties: Bytes) -> tuple[int, int, int, int]:
+def scan_line(  # noqa: C901, PLR0912  one pass over the bytes; a call a character costs more
+    data: Bytes, begin: int, end: int, properties: Bytes
+) -> tuple[int, int, int, int]:
     """Return where the line that starts at `begin` stops, its findings, words and sentences.
 
     The stop is the byte of the line break, or `end`. Findings are bits, 1 << outcome; that of

@@ -1,5 +1,6 @@
 """The statistics of filters.features again, slow and plain, written from their definitions."""
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -154,13 +155,13 @@ def sentences(line: str) -> int:
     if not line:
         return 0
     runs = [[line[0]]]
-    for previous, char in zip(line, line[1:], strict=False):
+    for previous, char in itertools.pairwise(line):
         if (previous in BETWEEN or previous.isspace()) == (char in BETWEEN or char.isspace()):
             runs[-1].append(char)
         else:
             runs.append([char])
     count = 1
-    for run, after in zip(runs, runs[1:], strict=False):
+    for run, after in itertools.pairwise(runs):
         if after[0] in BETWEEN or after[0].isspace():
             continue
         wide = any(char in c.TERMINAL_MARKS - NARROW for char in run)
