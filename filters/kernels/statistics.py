@@ -1,5 +1,7 @@
 """The fused pass: every statistic of every document of a batch, from the bytes, in one call."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,18 +31,37 @@ Statistics = npt.NDArray[np.float64]
 STATISTICS = 43
 
 
+class GivenWords(NamedTuple):
+    """Document d has the words `starts[firsts[d]:firsts[d + 1]]`, in bytes of `data`."""
+
+    starts: Integers
+    stops: Integers
+    firsts: Integers
+
+
+_NONE_GIVEN = np.zeros(0, dtype=np.int64)
+NO_WORDS = GivenWords(_NONE_GIVEN, _NONE_GIVEN, _NONE_GIVEN)
+"""None are given: the pass finds the words itself."""
+
+
 @compiled
-def batch_statistics(
-    data: Bytes, offsets: Integers, properties: Bytes, stop_words: Integers, lists: StopLists
+def batch_statistics(  # noqa: PLR0917
+    data: Bytes,
+    offsets: Integers,
+    properties: Bytes,
+    stop_words: Integers,
+    lists: StopLists,
+    words: GivenWords,
 ) -> Statistics:
     """Return the statistics of N documents, float64[STATISTICS, N]; features.py names the rows.
 
-    `offsets` are N + 1 positions in `data`; `stop_words` are packed as in `packed`.
+    `offsets` are N + 1 positions in `data`; `stop_words` are packed as in `packed`; `words` are
+    the spans of every document where another definition of words gave them, else `NO_WORDS`.
     """
     table = np.zeros((STATISTICS, offsets.size - 1), dtype=np.float64)
     for document in range(offsets.size - 1):
         begin, end = offsets[document], offsets[document + 1]
-        starts, stops = word_spans(data, begin, end, properties)
+        starts, stops = _words(data, begin, end, properties, words, document)
         hashes, powers, lengths, facts = word_facts(data, starts, stops, properties)
         column = table[:, document]
         counts = newline_counts(data, begin, end, properties)
@@ -53,6 +74,17 @@ def batch_statistics(
         _character_statistics(column, counts)
         _gram_statistics(column, hashes, powers, lengths, lists, lists.of_document[document])
     return table
+
+
+@compiled
+def _words(  # noqa: PLR0917
+    data: Bytes, begin: int, end: int, properties: Bytes, words: GivenWords, document: int
+) -> tuple[Integers, Integers]:
+    """Return the words of a document: those given, else those of `words="unicode"`."""
+    if not words.firsts.size:
+        return word_spans(data, begin, end, properties)
+    first, last = words.firsts[document], words.firsts[document + 1]
+    return words.starts[first:last], words.stops[first:last]
 
 
 @compiled

@@ -178,6 +178,8 @@ def fineweb(text: str, tokens: int) -> dict[str, float]:
     inside = len(text.replace("\n", ""))
     again = [line for at, line in enumerate(lines) if line in lines[:at]]
     return {
+        "chunk_cuts": 0,
+        "unmeasured_bytes": 0,
         "marked_line_ratio": over(sum(line[-1] in c.TERMINAL_MARKS for line in lines), len(lines)),
         "short_line_ratio": over(sum(len(line) <= 30 for line in lines), len(lines)),
         "repeated_nonblank_line_character_ratio": over(sum(map(len, again)), inside),

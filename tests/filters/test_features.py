@@ -73,9 +73,9 @@ def test_an_unbroken_megabyte_takes_linear_time(name: str) -> None:
     assert time.process_time() - begin < 2  # 0.1 s on a quiet core; spaCy's words took 18 minutes
 
 
-@pytest.mark.parametrize("words", ["spacy", "unicod"])
+@pytest.mark.parametrize("words", ["spacey", "unicod"])
 def test_an_unknown_word_definition_says_what_is_allowed(words: str) -> None:
-    with pytest.raises(FilterError, match=r"allowed: '?unicode"):
+    with pytest.raises(FilterError, match="allowed: spacy, unicode"):
         features.compute(pa.array(["x"]), words=words)
 
 

@@ -104,7 +104,7 @@ def test_an_explanation_and_a_verdict_agree() -> None:
     ("make", "message"),
     [
         (lambda: RuleSet.named("gophr"), "unknown rule set 'gophr'.*did you mean 'gopher'"),
-        (lambda: RuleSet.named("gopher", words="spacy"), "not available yet; allowed: 'unicode'"),
+        (lambda: RuleSet.named("gopher", words="spacey"), "allowed: spacy, unicode; did you mean"),
         (
             lambda: RuleSet.combined(BOTH, limits={"gopher_short_docs": 3}),
             "unknown rule .*'gopher_short_docs'.*did you mean 'gopher_short_doc'",
