@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from filters.custom import CustomRule
 from pipelines import schemas
+from pipelines.bisection import apart
 from pipelines.documents import Desk, desk_of
 from pipelines.shards import ShardRecord, read_table
 from pipelines.units import run_units, stage_output, units_of
@@ -33,7 +34,7 @@ class FilterConfig(BaseModel):
     """FineWeb's threshold (arXiv 2406.17557, 3.3)."""
     limits: Mapping[str, float | Mapping[str, float]] = {}
     """Limits that replace a rule set's own: {rule: limit}, or {rule: {lang_Script: limit}}."""
-    words: Literal["unicode"] = "unicode"
+    words: Literal["unicode", "spacy"] = "unicode"
     """What a word is; part of every threshold."""
 
     @model_validator(mode="after")
@@ -67,7 +68,9 @@ class FilterWorker:
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""
         documents = read_table(unit["path"])
-        kept, dropped, statistics = self._judge(documents)
+        judged, failed = apart(documents, self._judge)
+        kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
+        dropped = pa.concat_tables([dropped, failed], promote_options="default")
         return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
 
     def _judge(self, documents: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
