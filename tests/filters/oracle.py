@@ -10,6 +10,7 @@ import regex
 from filters import fineweb2
 from filters.features import CODE_CHARACTERS, MATH_COMMANDS, STOP_WORDS
 from filters.kernels import characters as c
+from filters.kernels.c4_lines import ABBREVIATIONS
 
 UNSPACED = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tai_Le}\p{New_Tai_Lue}\p{Tai_Tham}\p{Tai_Viet}"
 SINGLE = rf"[\p{{Han}}\p{{Hiragana}}{UNSPACED}]"
@@ -149,11 +150,25 @@ NARROW = {mark for mark in c.TERMINAL_MARKS if mark.isascii()}
 BETWEEN = c.PUNCTUATION | c.TERMINAL_MARKS
 
 
+def without_weak_stops(line: str) -> str:
+    """Write a comma for each full stop that ends no sentence whatever follows."""
+    lower = "".join(char.lower() if char.isascii() or char == "\u212a" else char for char in line)
+    short = "|".join(("[a-z]", r"[a-z]\.[a-z]", *ABBREVIATIONS))
+    weak = {
+        at
+        for pattern, last in ((r"\.{2,}", False), (rf"(?:^| )(?:{short})\.(?=\s)", True))
+        for found in re.finditer(pattern, lower)
+        for at in ([found.end() - 1] if last else range(*found.span()))
+    }
+    return "".join("," if at in weak else char for at, char in enumerate(line))
+
+
 def sentences(line: str) -> int:
     """Cut into runs of characters that may lie between sentences, and of those that may not."""
     line = line.strip()
     if not line:
         return 0
+    line = without_weak_stops(line)
     runs = [[line[0]]]
     for previous, char in itertools.pairwise(line):
         if (previous in BETWEEN or previous.isspace()) == (char in BETWEEN or char.isspace()):
