@@ -32,6 +32,18 @@ class Desk(NamedTuple):
 
         `dropped` has the columns rule, feature, value and limit; the stage is added here.
         """
+        return save_record(self.root, self.record(shard, entered, kept, dropped, features=features))
+
+    def record(
+        self,
+        shard: str,
+        entered: pa.Table,
+        kept: pa.Table,
+        dropped: pa.Table,
+        *,
+        features: pa.Table | None = None,
+    ) -> ShardRecord:
+        """Write both sides of a unit and return its record, which the caller saves."""
         stage = pa.array([self.stage] * dropped.num_rows, pa.string())
         dropped = dropped.append_column(schemas.DROPPED.field("stage"), stage)
         files = ShardFiles(self.root, shard, self.attempt)
@@ -40,7 +52,7 @@ class Desk(NamedTuple):
         if features is not None:
             files.write_parquet(features, "features")
         ledger = document_ledger(entered, kept, dropped)
-        return save_record(self.root, ShardRecord(shard=shard, files=files.entries, ledger=ledger))
+        return ShardRecord(shard=shard, files=files.entries, ledger=ledger)
 
 
 def document_ledger(entered: pa.Table, kept: pa.Table, dropped: pa.Table) -> Ledger:

@@ -1,0 +1,78 @@
+"""First step: exact hash, band hashes and length of each document, kept, and spilled by hash."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.dedup import spill
+from pipelines.dedup.layout import Job, addresses
+from pipelines.ledger import Ledger
+from pipelines.shards import ShardFiles, ShardRecord, read_table
+
+
+def sketch(job: Job, shard: str, number: int) -> ShardRecord:
+    """Compute or find the hashes of a unit's documents and route them to partitions."""
+    from filters.dedup.exact import halves, id_keys
+
+    table = _known(job, number)
+    reused = table is not None
+    if table is None:
+        table = _computed(job, number)
+    rows, partitions = table.num_rows, job.layout.partitions
+    exact = halves(table["exact"])
+    each = {
+        "tag": exact[:, 1],
+        "address": addresses(number, rows),
+        "length": table["length"].to_numpy(),
+        "key": id_keys(table["doc_id"]),
+    }
+    hashes = exact[:, :1]
+    if job.config.method == "minhash":
+        bands = table["bands"].combine_chunks().flatten().to_numpy().reshape(rows, -1)
+        hashes = np.concatenate([hashes, bands], axis=1)
+    width = hashes.shape[1]
+    flat = np.ascontiguousarray(hashes).reshape(-1)
+    columns: dict[str, object] = {name: np.repeat(values, width) for name, values in each.items()}
+    columns |= {"hash": flat, "exact": np.tile(np.arange(width) == 0, rows)}
+    parts = (flat % np.uint64(partitions)).astype(np.int64)
+    entries = [spill.write(job, shard, "sketches", columns, parts)]
+    if number < job.layout.own:
+        files = ShardFiles(job.root, job.layout.units[number].shard, job.attempt)
+        files.write_parquet(table, "features")
+        entries += files.entries
+    metrics = {"sketches_reused": float(rows) if reused else 0.0}
+    return ShardRecord(shard=shard, files=tuple(entries), ledger=Ledger(), metrics=metrics)
+
+
+def _known(job: Job, number: int) -> pa.Table | None:
+    """Return stored hashes of a unit's documents, None where there are not those of all."""
+    path = job.layout.features[number]
+    if path is None:
+        return None
+    stored = read_table(path)
+    wanted = {"doc_id", "exact"} | ({"bands"} if job.config.method == "minhash" else set())
+    if not wanted <= set(stored.column_names):
+        return None
+    has_length = "length" in stored.column_names
+    columns = ["doc_id"] if has_length else ["doc_id", "text"]
+    documents = read_table(job.layout.units[number].path, columns)
+    if pc.count_distinct(stored["doc_id"]).as_py() != stored.num_rows:
+        return None  # ids that stand twice do not say which hashes are whose
+    at = pc.index_in(documents["doc_id"], stored["doc_id"].combine_chunks())
+    if at.null_count:
+        return None
+    found = stored.select(sorted(wanted)).take(at)
+    lengths = stored["length"].take(at) if has_length else pc.binary_length(documents["text"])
+    return found.append_column("length", lengths.cast(pa.int64()))
+
+
+def _computed(job: Job, number: int) -> pa.Table:
+    from filters.dedup import exact_keys, signature_columns
+
+    documents = read_table(job.layout.units[number].path, ["doc_id", "text"])
+    if job.config.method == "minhash":
+        table = signature_columns(documents["text"], job.config.minhash())
+    else:
+        table = pa.table({"exact": exact_keys(documents["text"])})
+    table = table.append_column("length", pc.binary_length(documents["text"]).cast(pa.int64()))
+    return table.add_column(0, "doc_id", documents["doc_id"])
