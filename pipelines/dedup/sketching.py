@@ -28,7 +28,8 @@ def sketch(job: Job, shard: str, number: int) -> ShardRecord:
     }
     hashes = exact[:, :1]
     if job.config.method == "minhash":
-        bands = table["bands"].combine_chunks().flatten().to_numpy().reshape(rows, -1)
+        bands = table["bands"].combine_chunks().flatten().to_numpy()
+        bands = bands.reshape(rows, table["bands"].type.list_size)
         hashes = np.concatenate([hashes, bands], axis=1)
     width = hashes.shape[1]
     flat = np.ascontiguousarray(hashes).reshape(-1)
