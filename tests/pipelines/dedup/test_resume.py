@@ -1,6 +1,7 @@
 """A dedup that is killed in the middle goes on, and makes what it would have made."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Killed(InProcess):
 
     def map_units(self, factory: WorkerFactory, *arguments: Any) -> list[ShardRecord]:
         def doomed() -> UnitWorker:
-            worker = factory()
+            worker = pickle.loads(pickle.dumps(factory))()  # as it travels to a worker
 
             def work(unit: Any) -> ShardRecord:
                 if not self.left:
@@ -106,7 +107,8 @@ def test_a_lost_spill_is_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("every_step_on_workers", "ray_session")
+@pytest.mark.filterwarnings("default")  # Ray's own, in the driver
+@pytest.mark.usefixtures("ray_session")
 def test_on_ray_it_makes_the_same(tmp_path: Path) -> None:
     inputs = {"documents": artifact(tmp_path / "in", [rows_of(unit) for unit in UNITS[:2]])}
     plain = dedup(tmp_path / "plain", inputs)
