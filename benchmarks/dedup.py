@@ -184,8 +184,8 @@ def by_size(folder: Path, sizes: list[int], words: int) -> None:
             megabytes, waited = entered.bytes / 1e6, time.monotonic() - wall
             print(
                 f"{size} documents, {megabytes:.0f} MB: {seconds:.1f} CPU s ({waited:.0f} s wall), "
-                f"{seconds / size * 1e6:.0f} us a document, {megabytes / seconds:.1f} MB/s; planted "
-                f"near copies found {found[0]:.4f}, exact {found[1]:.4f}; "
+                f"{seconds / size * 1e6:.0f} us a document, {megabytes / seconds:.1f} MB/s; "
+                f"planted near copies found {found[0]:.4f}, exact {found[1]:.4f}; "
                 f"peak memory: driver {peak():.0f} MB, worker {worker.call(peak):.0f} MB",
                 flush=True,
             )

@@ -13,7 +13,7 @@ from pipelines.shards import ShardRecord, save_record
 from pipelines.units import run_units
 from pipelines.workspace import Workspace
 
-_SMALL_BYTES = 32 << 20
+_SMALL_BYTES = 16 << 20
 """Compressed input up to which the steps between the first and the last are done by the driver:
 starting workers for each would take longer than the work, and what it holds is bounded by this."""
 
