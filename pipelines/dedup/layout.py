@@ -22,8 +22,8 @@ AGAINST = ("against", "against_2", "against_3")
 class Sizes(NamedTuple):
     """How much one partition holds: what bounds the memory of a worker, never the result."""
 
-    rows: int = 250_000
-    """Documents; 15 rows of 40 bytes each are sorted at once."""
+    rows: int = 100_000
+    """Documents; up to 15 rows of 41 bytes for each are sorted at once."""
     bytes: int = 32 << 20
     """Compressed text; the shingles of what looks alike in it are held at once."""
     fan_in: int = 16

@@ -1,6 +1,7 @@
 """First step: exact hash, band hashes and length of each document, kept, and spilled by hash."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -8,6 +9,8 @@ from pipelines.dedup import spill
 from pipelines.dedup.layout import Job, addresses
 from pipelines.ledger import Ledger
 from pipelines.shards import ShardFiles, ShardRecord, read_table
+
+Hashes = npt.NDArray[np.uint64]
 
 
 def sketch(job: Job, shard: str, number: int) -> ShardRecord:
@@ -18,24 +21,26 @@ def sketch(job: Job, shard: str, number: int) -> ShardRecord:
     reused = table is not None
     if table is None:
         table = _computed(job, number)
-    rows, partitions = table.num_rows, job.layout.partitions
-    exact = halves(table["exact"])
-    each = {
-        "tag": exact[:, 1],
-        "address": addresses(number, rows),
-        "length": table["length"].to_numpy(),
-        "key": id_keys(table["doc_id"]),
-    }
+    rows = table.num_rows
+    exact, key = halves(table["exact"]), id_keys(table["doc_id"])
     hashes = exact[:, :1]
     if job.config.method == "minhash":
         bands = table["bands"].combine_chunks().flatten().to_numpy()
         bands = bands.reshape(rows, table["bands"].type.list_size)
         hashes = np.concatenate([hashes, bands], axis=1)
-    width = hashes.shape[1]
-    flat = np.ascontiguousarray(hashes).reshape(-1)
-    columns: dict[str, object] = {name: np.repeat(values, width) for name, values in each.items()}
-    columns |= {"hash": flat, "exact": np.tile(np.arange(width) == 0, rows)}
-    parts = (flat % np.uint64(partitions)).astype(np.int64)
+    sent = np.ones(hashes.shape, dtype=np.bool_)
+    sent[_copies(exact, key), 1:] = False  # of copies in a unit one looks for near copies
+    row, column = np.nonzero(sent)
+    flat = hashes[row, column]
+    columns = {
+        "hash": flat,
+        "tag": exact[row, 1],
+        "address": addresses(number, rows)[row],
+        "length": table["length"].to_numpy()[row],
+        "key": key[row],
+        "exact": column == 0,
+    }
+    parts = (flat % np.uint64(job.layout.partitions)).astype(np.int64)
     entries = [spill.write(job, shard, "sketches", columns, parts)]
     if number < job.layout.own:
         files = ShardFiles(job.root, job.layout.units[number].shard, job.attempt)
@@ -43,6 +48,14 @@ def sketch(job: Job, shard: str, number: int) -> ShardRecord:
         entries += files.entries
     metrics = {"sketches_reused": float(rows) if reused else 0.0}
     return ShardRecord(shard=shard, files=tuple(entries), ledger=Ledger(), metrics=metrics)
+
+
+def _copies(exact: Hashes, key: Hashes) -> npt.NDArray[np.intp]:
+    """Return the rows whose text another row of the unit has that comes before it by its key."""
+    order = np.lexsort((key, exact[:, 1], exact[:, 0]))
+    again = (exact[order][1:] == exact[order][:-1]).all(axis=1)
+    copies: npt.NDArray[np.intp] = order[1:][again]
+    return copies
 
 
 def _known(job: Job, number: int) -> pa.Table | None:

@@ -1,5 +1,6 @@
 """Against earlier artifacts: their documents stay, and their signatures are not made again."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from pipelines.shards import ShardFiles
 from pipelines.workspace import InputArtifact
 from tests.support.corpora import artifact, dedup, evidence, published, read, rows_of
 from tests.support.documents import prose
+from tests.support.runs import runner
+from workflows.recipe import load_recipe
 
 LONG = prose(1, words=120)
 NEAR = LONG.replace("water", "waters", 1)
@@ -76,3 +79,23 @@ def test_hashes_of_the_stage_before_are_used(tmp_path: Path, with_family: bool) 
     output = dedup(tmp_path / "out", {"documents": documents})
     assert output.metrics["sketches_reused"] == (4 if with_family else 0)
     assert set(read(tmp_path / "out", output, "rejects")) == {"d"}
+
+
+def test_a_recipe_names_what_came_before(tmp_path: Path) -> None:
+    for name, texts in (("old", OLD), ("new", NEW)):
+        lines = [json.dumps({"text": text}) + "\n" for text in texts.values()]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    recipe_file = tmp_path / "recipe.yaml"
+    recipe_file.write_text(
+        f"name: small\nstore: {tmp_path / 'store'}\nstages:\n"
+        f"  old_docs: {{kind: source, config: {{paths: [{tmp_path / 'old.jsonl'}]}}}}\n"
+        f"  new_docs: {{kind: source, config: {{paths: [{tmp_path / 'new.jsonl'}]}}}}\n"
+        "  old_text: {kind: extract, needs: old_docs}\n"
+        "  new_text: {kind: extract, needs: new_docs}\n"
+        "  old: {kind: dedup, needs: old_text}\n"
+        "  new: {kind: dedup, needs: {documents: new_text, against: old}}\n"
+    )
+    recipe = load_recipe(recipe_file)
+    stages = {done.stage.name: done.artifact.manifest for done in runner(recipe).run(recipe).stages}
+    assert stages["new"].ledger.kept.rows == 1
+    assert stages["new"].metrics["sketches_reused"] == stages["old"].ledger.kept.rows == 3
