@@ -62,6 +62,8 @@ def _output(job: Job, record: ShardRecord) -> StageOutput:
     if job.config.level == "document":
         family = job.config.minhash() if job.config.method == "minhash" else None
         info["minhash"] = dict(family.identity()) if family else None
+        if family:
+            info["found_at_threshold"] = family.match_probability(job.config.threshold)
     return stage_output([record], schema=schemas.DOCUMENT.to_string(), info=info)
 
 

@@ -3,7 +3,7 @@
 A file a concept; what other packages use is named here.
 """
 
-from filters.dedup.candidates import Sketches, exact_pairs, near_pairs
+from filters.dedup.candidates import Sketches, exact_pairs, near_pairs, repeated
 from filters.dedup.clusters import stars
 from filters.dedup.curve import bands_for, draw_curve, match_probability
 from filters.dedup.exact import exact_keys
@@ -24,6 +24,7 @@ __all__ = [
     "jaccard",
     "match_probability",
     "near_pairs",
+    "repeated",
     "signature_columns",
     "stars",
 ]

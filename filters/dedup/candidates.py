@@ -37,6 +37,16 @@ class Sketches(NamedTuple):
         )
 
 
+def repeated(hashes: Hashes) -> npt.NDArray[np.bool_]:
+    """Return which of N hashes stand more than once: few do, and only they need be sorted fully."""
+    order = np.argsort(hashes)
+    first = _firsts(hashes[order])
+    alone = first & np.append(first[1:], True)
+    again = np.empty(len(hashes), dtype=np.bool_)
+    again[order] = ~alone
+    return again
+
+
 def exact_pairs(sketches: Sketches) -> tuple[Integers, Integers]:
     """Return addresses of byte-equal documents as stars: the first of each group with each other.
 

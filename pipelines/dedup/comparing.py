@@ -18,9 +18,10 @@ Spills = tuple[str, ...]
 
 def pair(job: Job, shard: str, number: int, sketches: Spills) -> ShardRecord:
     """Find who shares a hash in one partition: copies as stars, near copies as pairs to compare."""
-    from filters.dedup import Sketches, exact_pairs, near_pairs
+    from filters.dedup import Sketches, exact_pairs, near_pairs, repeated
 
     table = spill.read("sketches", sketches, number)
+    table = table.filter(pa.array(repeated(table["hash"].to_numpy())))
     rows = Sketches(*(table[name].to_numpy() for name in Sketches._fields))
     exact = table["exact"].to_numpy()
     layout = job.layout

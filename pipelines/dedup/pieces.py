@@ -46,8 +46,10 @@ def hash_pieces(job: Job, shard: str, number: int) -> ShardRecord:
 
 def find_repeats(job: Job, shard: str, number: int, pieces: Spills) -> ShardRecord:
     """Find which pieces of a partition stand in an earlier document."""
+    from filters.dedup import repeated
+
     table = spill.read("pieces", pieces, number)
-    table = table.filter(pa.array(_repeated(table)))
+    table = table.filter(pa.array(repeated(table["hash"].to_numpy())))
     earlier = ~job.layout.is_own(spill.column(table, "address"))
     table = table.append_column("earlier", pa.array(earlier)).sort_by(
         [
@@ -141,14 +143,6 @@ def _taken_out(
         else:
             emptied[row] = places[min(places)]
     return pa.Table.from_pylist(evidence, schema=_EVIDENCE), emptied, cut
-
-
-def _repeated(table: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which rows have a hash that stands twice; few do, and only they are sorted."""
-    hashes = table["hash"].to_numpy()
-    _, at, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    repeated: np.ndarray[tuple[int], np.dtype[np.bool_]] = counts[at] > 1
-    return repeated
 
 
 _EVIDENCE = pa.schema(

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.dedup import Sketches, exact_pairs, near_pairs
+from filters.dedup import Sketches, exact_pairs, near_pairs, repeated
 
 rows_of_buckets = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 30), st.integers(0, 3)), max_size=60
@@ -70,3 +70,9 @@ def test_a_bucket_of_a_hundred_thousand_is_linear() -> None:
     assert len(near_pairs(same)[0]) == 0
     different = same._replace(tag=address.astype(np.uint64))
     assert count - 1 <= len(near_pairs(different)[0]) <= 5 * count
+
+
+@given(st.lists(st.integers(0, 20), max_size=30))
+def test_repeated_are_those_that_stand_more_than_once(hashes: list[int]) -> None:
+    found = repeated(np.array(hashes, dtype=np.uint64)).tolist()
+    assert found == [hashes.count(each) > 1 for each in hashes]

@@ -101,6 +101,7 @@ def test_every_pair_that_was_compared_is_on_record(tmp_path: Path) -> None:
     assert 1 <= row["bands"] <= 14
     assert output.metrics["pairs_compared"] == 1
     assert output.metrics["pairs_confirmed"] == 0
+    assert output.info["found_at_threshold"] == 1
 
 
 @settings(max_examples=5)
