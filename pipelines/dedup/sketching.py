@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from pipelines import storage
 from pipelines.dedup import spill
 from pipelines.dedup.layout import Job, addresses
 from pipelines.ledger import Ledger
@@ -36,7 +38,7 @@ def sketch(job: Job, shard: str, number: int) -> ShardRecord:
         "hash": flat,
         "tag": exact[row, 1],
         "address": addresses(number, rows)[row],
-        "length": table["length"].to_numpy()[row],
+        "length": table["text_bytes"].to_numpy()[row],
         "key": key[row],
         "exact": column == 0,
     }
@@ -63,12 +65,14 @@ def _known(job: Job, number: int) -> pa.Table | None:
     path = job.layout.features[number]
     if path is None:
         return None
-    stored = read_table(path)
     wanted = {"doc_id", "exact"} | ({"bands"} if job.config.method == "minhash" else set())
-    if not wanted <= set(stored.column_names):
+    with storage.at(path).open("rb") as handle:
+        there = set(pq.read_schema(handle).names)
+    if not wanted <= there:
         return None
-    has_length = "length" in stored.column_names
-    columns = ["doc_id"] if has_length else ["doc_id", "text"]
+    has_size = "text_bytes" in there
+    stored = read_table(path, sorted(wanted | ({"text_bytes"} & there)))
+    columns = ["doc_id"] if has_size else ["doc_id", "text"]
     documents = read_table(job.layout.units[number].path, columns)
     if pc.count_distinct(stored["doc_id"]).as_py() != stored.num_rows:
         return None  # ids that stand twice do not say which hashes are whose
@@ -76,8 +80,8 @@ def _known(job: Job, number: int) -> pa.Table | None:
     if at.null_count:
         return None
     found = stored.select(sorted(wanted)).take(at)
-    lengths = stored["length"].take(at) if has_length else pc.binary_length(documents["text"])
-    return found.append_column("length", lengths.cast(pa.int64()))
+    sizes = stored["text_bytes"].take(at) if has_size else pc.binary_length(documents["text"])
+    return found.append_column("text_bytes", sizes.cast(pa.int64()))
 
 
 def _computed(job: Job, number: int) -> pa.Table:
@@ -88,5 +92,5 @@ def _computed(job: Job, number: int) -> pa.Table:
         table = signature_columns(documents["text"], job.config.minhash())
     else:
         table = pa.table({"exact": exact_keys(documents["text"])})
-    table = table.append_column("length", pc.binary_length(documents["text"]).cast(pa.int64()))
+    table = table.append_column("text_bytes", pc.binary_length(documents["text"]).cast(pa.int64()))
     return table.add_column(0, "doc_id", documents["doc_id"])
