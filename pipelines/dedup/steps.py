@@ -55,4 +55,5 @@ def run_step(
     parts = [Part(shard=f"{name}-{number:05d}", number=number) for number in numbers]
     if not heavy and job.layout.bytes <= _SMALL_BYTES:
         workspace = replace(workspace, executor=InProcess())
-    return run_units(workspace, parts, partial(StepWorker, job, step, inputs))
+    factory = partial(StepWorker, job, step, inputs)
+    return run_units(workspace, parts, factory, unit=f"units of {name}")
