@@ -1,4 +1,7 @@
-"""A ledger: rows and bytes in = kept + dropped by rule, proven before anything is published."""
+"""A ledger: rows and bytes in = kept + dropped by rule, proven before anything is published.
+
+Where a stage edits what it keeps, bytes in = kept + dropped + removed by edits - added by edits.
+"""
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
@@ -19,6 +22,22 @@ class Count(BaseModel):
         return Count(rows=self.rows + other.rows, bytes=self.bytes + other.bytes)
 
 
+class Change(BaseModel):
+    """How many kept rows an edit changed, and the bytes it took out of them and put in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rows: int = Field(default=0, ge=0)
+    removed: int = Field(default=0, ge=0)
+    added: int = Field(default=0, ge=0)
+
+    def __add__(self, other: "Change") -> "Change":
+        return Change(
+            rows=self.rows + other.rows,
+            removed=self.removed + other.removed,
+            added=self.added + other.added,
+        )
+
+
 class Ledger(BaseModel):
     """The books of one shard or one stage. `unit` names what a row is."""
 
@@ -27,20 +46,29 @@ class Ledger(BaseModel):
     entered: Count = Count()
     kept: Count = Count()
     dropped: Mapping[str, Count] = {}
+    edited: Mapping[str, Change] = {}
+    """edit.kind -> what it did to the rows that were kept; one row may be changed by several."""
 
     @property
     def dropped_total(self) -> Count:
         """All that was dropped, over every rule."""
         return reduce(Count.__add__, self.dropped.values(), Count())
 
+    @property
+    def edited_total(self) -> Change:
+        """All that edits did; its rows count changes, not different rows."""
+        return reduce(Change.__add__, self.edited.values(), Change())
+
     def balance(self, where: str) -> "Ledger":
-        """Return the ledger itself; raises LedgerError unless entered = kept + dropped."""
-        left = self.kept + self.dropped_total
-        if left != self.entered:
+        """Return the ledger itself; raises LedgerError unless entered = kept + dropped + edits."""
+        left, edits = self.kept + self.dropped_total, self.edited_total
+        bytes_left = left.bytes + edits.removed - edits.added
+        if (left.rows, bytes_left) != (self.entered.rows, self.entered.bytes):
             raise LedgerError(
                 f"{where}: the ledger does not balance: {self.entered.rows} {self.unit} "
                 f"({self.entered.bytes} bytes) entered, {self.kept.rows} kept + "
-                f"{self.dropped_total.rows} dropped = {left.rows} ({left.bytes} bytes). "
+                f"{self.dropped_total.rows} dropped = {left.rows} ({left.bytes} bytes; edits "
+                f"removed {edits.removed} and added {edits.added}). "
                 "Nothing was published; this is a bug: please report it with the recipe."
             )
         return self
@@ -50,10 +78,19 @@ def add_ledgers(ledgers: Iterable[Ledger], unit: str = "documents") -> Ledger:
     """Sum shard ledgers into the stage's ledger; rules appear in sorted order."""
     entered, kept = Count(), Count()
     dropped: dict[str, Count] = {}
+    edited: dict[str, Change] = {}
     for ledger in ledgers:
         if ledger.unit != unit:
             raise LedgerError(f"cannot add a ledger of {ledger.unit} to one of {unit}")
         entered, kept = entered + ledger.entered, kept + ledger.kept
         for rule, count in ledger.dropped.items():
             dropped[rule] = dropped.get(rule, Count()) + count
-    return Ledger(unit=unit, entered=entered, kept=kept, dropped=dict(sorted(dropped.items())))
+        for edit, change in ledger.edited.items():
+            edited[edit] = edited.get(edit, Change()) + change
+    return Ledger(
+        unit=unit,
+        entered=entered,
+        kept=kept,
+        dropped=dict(sorted(dropped.items())),
+        edited=dict(sorted(edited.items())),
+    )

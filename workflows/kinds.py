@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pipelines import (
     checks,
+    clean,
     deduplicate,
     evaluate,
     extract,
@@ -11,6 +12,7 @@ from pipelines import (
     instructions,
     judge,
     pretrain,
+    screen,
     source,
     tokenize,
     tokenizer,
@@ -31,7 +33,21 @@ _KINDS = (
         {"source": "listing"},
         checks=(checks.unique_ids,),  # the stages after it only ever take documents away
     ),
+    StageKind("clean", clean.CleanConfig, clean.run, "documents", _DOCUMENTS),
     StageKind("filter", filter.FilterConfig, filter.run, "documents", _DOCUMENTS),
+    StageKind(
+        "screen",
+        screen.ScreenConfig,
+        screen.run,
+        "documents",
+        {
+            **_DOCUMENTS,
+            "url_lists": "listing",
+            "word_lists": "listing",
+            "toxicity_model": "listing",
+        },
+        optional=frozenset(screen.SLOTS),
+    ),
     StageKind(
         "dedup",
         deduplicate.DedupConfig,

@@ -12,8 +12,8 @@ import pyarrow as pa
 from pipelines.dedup import spill
 from pipelines.dedup.layout import Job, addresses, rows_at, units_at
 from pipelines.dedup.splitting import publish, staying
-from pipelines.ledger import Count, Ledger
-from pipelines.shards import ShardFiles, ShardRecord, read_table
+from pipelines.ledger import Change, Ledger
+from pipelines.shards import ShardRecord, read_table
 
 Spills = tuple[str, ...]
 
@@ -85,9 +85,9 @@ def edit(job: Job, shard: str, number: int, removals: Spills) -> ShardRecord:
     found = found.filter(pa.array(units_at(spill.column(found, "address")) == number))
     found = found.sort_by([("address", "ascending"), ("place", "ascending")])
     texts = documents["text"].to_pylist()
-    evidence, emptied, cut = _taken_out(job, documents["doc_id"].to_pylist(), texts, found)
+    evidence, emptied, change = _taken_out(job, documents["doc_id"].to_pylist(), texts, found)
     at = documents.column_names.index("text")
-    edited = documents.set_column(
+    rewritten = documents.set_column(
         at, documents.schema.field("text"), pa.array(texts, documents.schema.field("text").type)
     )
     rows = np.array(sorted(emptied), dtype=np.int64)
@@ -101,25 +101,18 @@ def edit(job: Job, shard: str, number: int, removals: Spills) -> ShardRecord:
     }
     for name, column in verdict.items():
         dropped = dropped.append_column(name, column)
-    kept = edited.filter(pa.array(staying(documents.num_rows, rows)))
-    record = publish(job, shard, number, (documents, kept, dropped))
-    files = ShardFiles(job.root, shard, job.attempt)
-    files.write_parquet(evidence, "aside")
-    ledger = record.ledger
-    edits = {rule: Count(rows=0, bytes=cut)} if cut else {}
-    return record.model_copy(
-        update={
-            "files": (*record.files, *files.entries),
-            "ledger": ledger.model_copy(update={"dropped": {**ledger.dropped, **edits}}),
-            "metrics": {"pieces_removed": float(evidence.num_rows), "bytes_cut": float(cut)},
-        }
-    )
+    kept = rewritten.filter(pa.array(staying(documents.num_rows, rows)))
+    edited = {f"dedup.{rule}": change} if change.rows else {}
+    tables = (documents, kept, dropped)
+    record = publish(job, shard, number, tables, aside=evidence, edited=edited)
+    metrics = {"pieces_removed": float(evidence.num_rows)}
+    return record.model_copy(update={"metrics": metrics})
 
 
 def _taken_out(
     job: Job, doc_ids: list[str], texts: list[str], found: pa.Table
-) -> tuple[pa.Table, dict[int, str], int]:
-    """Edit `texts` in place; return the evidence, who is left empty (and why), the bytes cut."""
+) -> tuple[pa.Table, dict[int, str], Change]:
+    """Edit `texts` in place; return the evidence, who is left empty (and why), what changed."""
     pieces = job.config.pieces()
     by_row: dict[int, dict[int, str]] = {}
     rows = rows_at(spill.column(found, "address")).tolist()
@@ -129,7 +122,7 @@ def _taken_out(
         by_row.setdefault(row, {})[place] = first
     evidence: list[dict[str, Any]] = []
     emptied: dict[int, str] = {}
-    cut = 0
+    edited = cut = 0
     for row, places in by_row.items():
         before = texts[row].encode()
         after, removed = pieces.without(before, places.keys())
@@ -139,10 +132,15 @@ def _taken_out(
             evidence.append({**piece, "kept_in": places[place], "text": text})
         if after.strip():
             texts[row] = after.decode()
+            edited += 1
             cut += len(before) - len(after)
         else:
             emptied[row] = places[min(places)]
-    return pa.Table.from_pylist(evidence, schema=_EVIDENCE), emptied, cut
+    return (
+        pa.Table.from_pylist(evidence, schema=_EVIDENCE),
+        emptied,
+        Change(rows=edited, removed=cut),
+    )
 
 
 _EVIDENCE = pa.schema(

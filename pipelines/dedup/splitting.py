@@ -1,5 +1,7 @@
 """Last step on the text: a unit's documents, split by the decisions about them."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -7,6 +9,7 @@ import pyarrow.compute as pc
 from pipelines.dedup import spill
 from pipelines.dedup.layout import Integers, Job, rows_at, units_at
 from pipelines.documents import Desk
+from pipelines.ledger import Change
 from pipelines.shards import ShardRecord, read_table
 
 Spills = tuple[str, ...]
@@ -35,12 +38,19 @@ def staying(total: int, rows: Integers) -> np.ndarray[tuple[int], np.dtype[np.bo
 
 
 def publish(
-    job: Job, shard: str, number: int, tables: tuple[pa.Table, pa.Table, pa.Table]
+    job: Job,
+    shard: str,
+    number: int,
+    tables: tuple[pa.Table, pa.Table, pa.Table],
+    *,
+    aside: pa.Table | None = None,
+    edited: Mapping[str, Change] | None = None,
 ) -> ShardRecord:
     """Write (entered, kept, dropped) and the losses by source; the record is not yet saved."""
     entered, kept, dropped = tables
     desk = Desk(job.root, job.attempt, job.stage)
-    record = desk.record(job.layout.units[number].shard, entered, kept, dropped)
+    unit = job.layout.units[number]
+    record = desk.record(unit.shard, entered, kept, dropped, aside=aside, edited=edited)
     counts = losses(entered["source"], dropped["source"])
     entry = spill.write(job, shard, "sources", counts)
     return record.model_copy(update={"shard": shard, "files": (*record.files, entry)})

@@ -71,6 +71,9 @@ def _besides(step: Step) -> Iterator[str]:
         yield f"it also fails {', '.join(failed[1:])}"
     if step.fate == "dropped" and step.row.get("duplicate_of"):
         yield f"it is a copy of {step.row['duplicate_of']}, which was kept"
+    if step.node.kind == "clean" and step.row.get("edits"):
+        done = (f"{edit['edit']}.{edit['kind']} x {edit['count']}" for edit in step.row["edits"])
+        yield f"edited so far: {', '.join(done)}"
     if step.fate == "answered":
         right = "right" if step.row.get("right") else "wrong"
         yield f"the model's answer was {right}: {plain(str(step.row.get('text')))[:80]}"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.dedup.layout import Sizes
+from pipelines.ledger import Change
 from tests.support.corpora import artifact, dedup, evidence, published, read, rows_of
 from tests.support.documents import prose
 
@@ -44,15 +45,11 @@ def test_what_was_cut_is_counted_and_kept_as_evidence(tmp_path: Path) -> None:
     documents = artifact(tmp_path / "in", [rows_of(texts)])
     output = dedup(tmp_path / "out", {"documents": documents}, LINE)
     assert set(read(tmp_path / "out", output, "data")) == {"a", "b"}
-    ledger = output.ledger
-    assert (ledger.dropped["repeated_line"].rows, ledger.dropped["repeated_line"].bytes) == (
-        0,
-        len(FOOTER) + 1,
-    )
-    assert ledger.dropped["repeated_lines_only"].rows == 1
+    assert output.ledger.edited == {"dedup.repeated_line": Change(rows=1, removed=len(FOOTER) + 1)}
+    assert output.ledger.dropped["repeated_lines_only"].rows == 1
     emptied = read(tmp_path / "out", output, "rejects")["c"]
     assert (emptied["text"], emptied["duplicate_of"]) == (texts["c"], "a")
-    rows = evidence(tmp_path / "out", output, "edit")
+    rows = evidence(tmp_path / "out", output, "00000")
     assert {(row["doc_id"], row["place"], row["kept_in"]) for row in rows} == {
         ("b", 0, "a"),
         ("c", 0, "a"),
