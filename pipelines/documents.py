@@ -37,6 +37,31 @@ class Desk(NamedTuple):
         `dropped` has the columns rule, feature, value and limit; the stage is added here.
         `edited` are the changes of a stage that edits what it keeps, for its ledger.
         """
+        record = self.record(
+            shard,
+            entered,
+            kept,
+            dropped,
+            features=features,
+            aside=aside,
+            edited=edited,
+            metrics=metrics,
+        )
+        return save_record(self.root, record)
+
+    def record(
+        self,
+        shard: str,
+        entered: pa.Table,
+        kept: pa.Table,
+        dropped: pa.Table,
+        *,
+        features: pa.Table | None = None,
+        aside: pa.Table | None = None,
+        edited: Mapping[str, Change] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> ShardRecord:
+        """Write both sides of a unit and return its record, which the caller saves."""
         stage = pa.array([self.stage] * dropped.num_rows, pa.string())
         dropped = dropped.append_column(schemas.DROPPED.field("stage"), stage)
         files = ShardFiles(self.root, shard, self.attempt)
@@ -47,10 +72,9 @@ class Desk(NamedTuple):
         if aside is not None:
             files.write_parquet(aside, "aside")
         ledger = document_ledger(entered, kept, dropped, edited or {})
-        record = ShardRecord(
+        return ShardRecord(
             shard=shard, files=files.entries, ledger=ledger, metrics=dict(metrics or {})
         )
-        return save_record(self.root, record)
 
 
 def document_ledger(

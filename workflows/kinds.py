@@ -17,6 +17,8 @@ from pipelines import (
     tokenize,
     tokenizer,
 )
+from pipelines.dedup.alarms import no_alarm
+from pipelines.dedup.layout import AGAINST
 from workflows.stage import Product, StageKind
 
 _DOCUMENTS: Mapping[str, Product] = {"documents": "documents"}
@@ -46,7 +48,15 @@ _KINDS = (
         },
         optional=frozenset(screen.SLOTS),
     ),
-    StageKind("dedup", deduplicate.DedupConfig, deduplicate.run, "documents", _DOCUMENTS),
+    StageKind(
+        "dedup",
+        deduplicate.DedupConfig,
+        deduplicate.run,
+        "documents",
+        {"documents": "documents", **dict.fromkeys(AGAINST, "documents")},
+        optional=frozenset(AGAINST),
+        checks=(no_alarm,),
+    ),
     StageKind("judge", judge.JudgeConfig, judge.run, "documents", _DOCUMENTS),
     StageKind("tokenizer", tokenizer.TokenizerConfig, tokenizer.run, "tokenizer", _DOCUMENTS),
     StageKind(
