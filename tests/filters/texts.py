@@ -37,7 +37,7 @@ crafted_lines = st.lists(_LINE_PIECES, max_size=40).map("".join)
 
 ODD_TEXTS = (
     "\n", "\n\n", "a\n", "\na", " \n ", "\r", "\r\n", "[1] [2] [3]", "a b [1] c. [2]", "\x00\n\x00",
-    "….", "…...", "One. Two? Three! four", "Mr. X. Y met. Dr.", "a b.. c... d. e", "e.g. it etc. No",
+    "….", "…...", "One. Two? Three! four", "Mr. X. Y met. Dr.", "a b.. c... d. e", "e.g. it etc. N",
     "He left. (Why?) Nobody knows.", "終わり。次。 また",
     "3.14 is one more",
     ". . . a", "a b c{ javascript.", "javascript {a b c.", "a b lorem ipsum {.", "[citation needed",
