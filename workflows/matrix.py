@@ -81,10 +81,7 @@ def _with_settings(
     for axis, pick in chosen.items():
         stage, *keys = axis.split(".")
         if stage == name:
-            place = body.setdefault("config", {}) if keys[0] != "resources" else body
-            for key in keys[:-1]:
-                place = place.setdefault(key, {})
-            place[keys[-1]] = sweep[axis][pick]
+            put(body, ".".join(keys), sweep[axis][pick])
     needs = body.get("needs")
 
     def renamed(needed: Any) -> Any:
@@ -97,6 +94,27 @@ def _with_settings(
     elif isinstance(needs, dict):
         body["needs"] = {slot: renamed(needed) for slot, needed in needs.items()}
     return body
+
+
+def put(body: Any, key: str, value: Any) -> None:
+    """Set one value of a stage as written: `limits.words` of its config, or `resources.workers`.
+
+    Raises:
+        ValueError: what the key leads through is no mapping.
+    """
+    first, *rest = key.split(".")
+    parts = [first, *rest] if first == "resources" else ["config", first, *rest]
+    place = body
+    for number, part in enumerate(parts):
+        if not isinstance(place, dict):
+            whole = ".".join(parts[:number]) or "the stage"
+            kind = type(place).__name__
+            raise ValueError(f"{whole} is a {kind}: it has no '{part}' to set")  # noqa: TRY004
+        if number == len(parts) - 1:
+            place[part] = value
+        elif place.get(part) is None:
+            place[part] = {}
+        place = place[part]
 
 
 def _variant(name: str, chosen: Mapping[str, int], sweep: Mapping[str, Sequence[Any]]) -> str:

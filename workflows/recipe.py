@@ -13,10 +13,10 @@ from pipelines.secrets import credential_in
 from pipelines.workspace import Resources
 from workflows.errors import RecipeError
 from workflows.kinds import STAGE_KINDS
-from workflows.matrix import expand
+from workflows.matrix import expand, put
+from workflows.recipe_text import KeyPath, RecipeText
 from workflows.stage import Stage, StageKind, nearest
 
-Path_ = tuple[str | int, ...]
 Built = TypeVar("Built", bound=BaseModel)
 _STAGE_KEYS = ["kind", "needs", "config", "resources", "checks"]
 _RECIPE_KEYS = ["name", "store", "stages", "sweep"]
@@ -54,47 +54,6 @@ class Recipe(BaseModel):
         return self.model_copy(update={"stages": kept})
 
 
-class Source:
-    """The YAML text of a recipe: its values, and the line on which each key stands."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self.file = file
-        self.lines: dict[Path_, int] = {}
-        try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f":{mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or error
-            raise RecipeError(f"{file}{line}: not valid YAML: {problem}") from error
-        self.value = self._build(node, ()) if node is not None else None
-
-    def _build(self, node: yaml.Node, path: Path_) -> Any:
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            result: dict[str, Any] = {}
-            for key_node, value_node in node.value:
-                key = str(key_node.value)
-                line = key_node.start_mark.line + 1
-                if key in result:
-                    raise RecipeError(f"{self.file}:{line}: the key '{key}' stands here twice")
-                self.lines[(*path, key)] = line
-                result[key] = self._build(value_node, (*path, key))
-            return result
-        if isinstance(node, yaml.SequenceNode):
-            return [self._build(child, (*path, i)) for i, child in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node)
-
-    def error(self, path: Path_, message: str) -> RecipeError:
-        """Return an error that names the line of a key (or of the nearest enclosing one)."""
-        where = path
-        while where and where not in self.lines:
-            where = where[:-1]
-        dotted = ".".join(str(part) for part in path)
-        line = self.lines.get(where, 1)
-        return RecipeError(f"{self.file}:{line}: {dotted + ': ' if dotted else ''}{message}")
-
-
 def load_recipe(
     path: Path,
     overrides: Mapping[str, str] | None = None,
@@ -113,7 +72,7 @@ def load_recipe(
         raise RecipeError(f"{path}: no such recipe. Recipes we ship: workflows/recipes/") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from error
-    source = Source(text, str(path))
+    source = RecipeText(text, str(path))
     for setting, value in (overrides or {}).items():
         kind = credential_in(value)
         if kind is not None:
@@ -121,12 +80,13 @@ def load_recipe(
         _override(source, setting, value)
     if sweeps and isinstance(source.value, dict):
         written = {axis: _yaml(f"--sweep {axis}", values) for axis, values in sweeps.items()}
-        source.value["sweep"] = {**(source.value.get("sweep") or {}), **written}
+        before = source.value.get("sweep") or {}
+        source.value["sweep"] = {**before, **written} if isinstance(before, dict) else before
     _refuse_credentials(source, (), source.value)
     return _recipe(source)
 
 
-def _refuse_credentials(source: Source, at: Path_, value: Any) -> None:
+def _refuse_credentials(source: RecipeText, at: KeyPath, value: Any) -> None:
     """Refuse what looks like a secret before any message could show it or any record keep it."""
     if isinstance(value, dict):
         for key, child in value.items():
@@ -146,7 +106,7 @@ def _no_credential(kind: str) -> str:
     )
 
 
-def _override(source: Source, setting: str, value: str) -> None:
+def _override(source: RecipeText, setting: str, value: str) -> None:
     stage, _, key = setting.partition(".")
     if not key:
         raise RecipeError(f"--set {setting}={value}: found no '.'; write --set STAGE.KEY=VALUE")
@@ -157,13 +117,10 @@ def _override(source: Source, setting: str, value: str) -> None:
             f"--set {setting}={value}: {source.file} has no stage '{stage}'; it has "
             f"{', '.join(known)}." + nearest(stage, known)
         )
-    parsed = _yaml(f"--set {setting}", value)
-    target = stages[stage]
-    parts = ["resources", *key.split(".")[1:]] if key.startswith("resources.") else None
-    parts = parts or ["config", *key.split(".")]
-    for part in parts[:-1]:
-        target = target.setdefault(part, {})
-    target[parts[-1]] = parsed
+    try:
+        put(stages[stage], key, _yaml(f"--set {setting}", value))
+    except ValueError as error:
+        raise source.error(("stages", stage), f"--set {setting}={value}: {error}") from error
 
 
 def _yaml(setting: str, value: str) -> Any:
@@ -173,7 +130,7 @@ def _yaml(setting: str, value: str) -> Any:
         raise RecipeError(f"{setting}={value}: the value is not valid YAML") from error
 
 
-def _recipe(source: Source) -> Recipe:
+def _recipe(source: RecipeText) -> Recipe:
     value = source.value
     if not isinstance(value, dict):
         raise source.error((), "found no mapping; a recipe has the keys name, store and stages")
@@ -192,9 +149,9 @@ def _recipe(source: Source) -> Recipe:
         raise _explained(source, (), error, _RECIPE_KEYS) from error
 
 
-def _check_names(source: Source, stages: dict[str, Any]) -> None:
+def _check_names(source: RecipeText, stages: dict[str, Any]) -> None:
     for name, body in stages.items():
-        at: Path_ = ("stages", name)
+        at: KeyPath = ("stages", name)
         if not name or not all(c.isalnum() or c in "-_" for c in name):
             raise source.error(at, "a stage's name is made of letters, digits, '-' and '_'")
         if not isinstance(body, dict):
@@ -202,7 +159,7 @@ def _check_names(source: Source, stages: dict[str, Any]) -> None:
 
 
 def _swept(
-    source: Source, stages: dict[str, Any], sweep: Any
+    source: RecipeText, stages: dict[str, Any], sweep: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
     if sweep is None:
         return stages, {name: name for name in stages}
@@ -222,8 +179,8 @@ def _swept(
         raise source.error(("sweep",), str(error)) from error
 
 
-def _stage(source: Source, name: str, body: Any, stages: dict[str, Any], origin: str) -> Stage:
-    at: Path_ = ("stages", origin)
+def _stage(source: RecipeText, name: str, body: Any, stages: dict[str, Any], origin: str) -> Stage:
+    at: KeyPath = ("stages", origin)
     _known_keys(source, at, body, _STAGE_KEYS)
     kind_name = str(body.get("kind", ""))
     if kind_name not in STAGE_KINDS:
@@ -252,9 +209,9 @@ def _stage(source: Source, name: str, body: Any, stages: dict[str, Any], origin:
 
 
 def _needs(
-    source: Source, stage: Path_, kind: StageKind, needs: Any, stages: dict[str, Any]
+    source: RecipeText, stage: KeyPath, kind: StageKind, needs: Any, stages: dict[str, Any]
 ) -> dict[str, str]:
-    at: Path_ = (*stage, "needs")
+    at: KeyPath = (*stage, "needs")
     takes = kind.takes
     if needs is None:
         needs = {}
@@ -273,24 +230,27 @@ def _needs(
             if slot in kind.optional:
                 continue
             raise source.error(at, f"the slot '{slot}' ({product}) is missing")
-        producer = needs[slot]
-        if producer not in stages:
-            known = list(stages)
-            raise source.error(
-                (*at, slot), f"no stage '{producer}'." + nearest(str(producer), known)
-            )
-        body = stages[producer]
-        other = str(body.get("kind")) if isinstance(body, dict) else ""
-        if other in STAGE_KINDS and STAGE_KINDS[other].makes != product:
-            raise source.error(
-                (*at, slot),
-                f"the slot takes {product}, but '{producer}' ({other}) makes "
-                f"{STAGE_KINDS[other].makes}",
-            )
+        _check_producer(source, (*at, slot), needs[slot], product, stages)
     return dict(needs)
 
 
-def _in_order(source: Source, stages: list[Stage]) -> list[Stage]:
+def _check_producer(
+    source: RecipeText, at: KeyPath, producer: Any, product: str, stages: dict[str, Any]
+) -> None:
+    if not isinstance(producer, str):
+        raise source.error(at, f"found {producer!r}; write the name of one stage")
+    if producer not in stages:
+        raise source.error(at, f"no stage '{producer}'." + nearest(producer, list(stages)))
+    body = stages[producer]
+    kind = str(body.get("kind")) if isinstance(body, dict) else ""
+    if kind in STAGE_KINDS and STAGE_KINDS[kind].makes != product:
+        raise source.error(
+            at,
+            f"the slot takes {product}, but '{producer}' ({kind}) makes {STAGE_KINDS[kind].makes}",
+        )
+
+
+def _in_order(source: RecipeText, stages: list[Stage]) -> list[Stage]:
     by_name = {stage.name: stage for stage in stages}
     graph = {stage.name: list(stage.needs.values()) for stage in stages}
     try:
@@ -302,7 +262,7 @@ def _in_order(source: Source, stages: list[Stage]) -> list[Stage]:
         )
 
 
-def _known_keys(source: Source, at: Path_, found: dict[str, Any], known: list[str]) -> None:
+def _known_keys(source: RecipeText, at: KeyPath, found: dict[str, Any], known: list[str]) -> None:
     for key in found:
         if key not in known:
             allowed = ", ".join(known) or "nothing"
@@ -311,7 +271,7 @@ def _known_keys(source: Source, at: Path_, found: dict[str, Any], known: list[st
             )
 
 
-def _build_model(source: Source, at: Path_, model: type[Built], value: Any) -> Built:
+def _build_model(source: RecipeText, at: KeyPath, model: type[Built], value: Any) -> Built:
     if not isinstance(value, dict):
         raise source.error(at, f"found {value!r}; a mapping is needed")
     try:
@@ -320,7 +280,9 @@ def _build_model(source: Source, at: Path_, model: type[Built], value: Any) -> B
         raise _explained(source, at, error, list(model.model_fields)) from error
 
 
-def _explained(source: Source, at: Path_, error: ValidationError, known: list[str]) -> RecipeError:
+def _explained(
+    source: RecipeText, at: KeyPath, error: ValidationError, known: list[str]
+) -> RecipeError:
     first = error.errors()[0]
     path = (*at, *first["loc"])
     if first["type"] == "extra_forbidden":
@@ -329,6 +291,9 @@ def _explained(source: Source, at: Path_, error: ValidationError, known: list[st
         return source.error(path, f"unknown key{allowed}" + nearest(str(path[-1]), known_here))
     if first["type"] == "missing":
         return source.error(path, "is missing and has no default")
+    said = first["msg"].removeprefix("Value error, ")
     shown = repr(first.get("input"))
-    found = f"found {shown if len(shown) < 200 else shown[:200] + '...'}; " if first["loc"] else ""
-    return source.error(path, found + first["msg"].removeprefix("Value error, "))
+    found = f"found {shown if len(shown) < 200 else shown[:200] + '...'}; "
+    return source.error(
+        path, said if said.startswith("found ") or not first["loc"] else found + said
+    )

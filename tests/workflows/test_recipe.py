@@ -111,3 +111,58 @@ def test_slots_that_may_stay_open_do_not_ask_for_names(tmp_path: Path) -> None:
     )
     assert recipe.stage("unique").needs == {"documents": "clean"}
     assert recipe.stage("later").needs == {"documents": "clean", "against": "unique"}
+
+
+@pytest.mark.parametrize(
+    ("find", "replace", "message"),
+    [
+        ("[gopher]", "2026-13-45", r":11: found '2026-13-45', which YAML takes for a timestamp: "
+         r"month must be in 1..12. Write it in quotes"),
+        ("[gopher]", "!!python/object:os.system x", r":11: not valid YAML: could not determine a "
+         "constructor"),
+        ("[gopher]", "&a [*a]", r"recipe.yaml: a value holds itself"),
+        ("needs: text", "needs: {documents: [text]}", r":9: stages.clean.needs.documents: found "
+         r"\['text'\]; write the name of one stage"),
+        ("name: small", "name: ../x", r":1: name: found '../x'; allowed: letters"),
+    ],
+)  # fmt: skip
+def test_what_yaml_or_a_hand_makes_of_it_is_told_too(
+    tmp_path: Path, find: str, replace: str, message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        _load(tmp_path, GOOD.replace(find, replace))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("clean.rules.x", r"recipe.yaml:7: stages.clean: --set clean.rules.x=3: config.rules is a "
+         "list: it has no 'x' to set"),
+        ("docs.paths.0", "config.paths is a list: it has no '0' to set"),
+        ("clean.resources.workers.x", r"resources.workers: found \{'x': 3\}"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_leads_nowhere_is_told(tmp_path: Path, setting: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        _load(tmp_path, GOOD, **{setting.replace(".", "__"): "3"})
+
+
+def test_a_stage_or_sweep_that_is_no_mapping_takes_no_setting(tmp_path: Path) -> None:
+    broken = GOOD.replace("  text: {kind: extract, needs: docs}", "  text: 7")
+    with pytest.raises(RecipeError, match="the stage is a int: it has no 'config' to set"):
+        _load(tmp_path, broken, text__unit_bytes="3")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD + "sweep: 3\n")
+    with pytest.raises(RecipeError, match="sweep: found no mapping"):
+        load_recipe(path, sweeps={"clean.words": "[unicode, spacy]"})
+    path.write_text(GOOD)
+    with pytest.raises(RecipeError, match=r"sweep: config\.rules is a list"):
+        load_recipe(path, sweeps={"clean.rules.x": "[1, 2]"})
+
+
+def test_settings_reach_what_the_recipe_leaves_out_or_empty(tmp_path: Path) -> None:
+    empty = GOOD.replace("  text: {kind: extract, needs: docs}",
+                         "  text: {kind: extract, needs: docs, config: }")  # fmt: skip
+    recipe = _load(tmp_path, empty, text__unit_bytes="7", text__resources__workers="5")
+    assert recipe.stage("text").config_json()["unit_bytes"] == 7
+    assert recipe.stage("text").resources.workers == 5
