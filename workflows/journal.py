@@ -38,6 +38,8 @@ _LAST_LINES = 4096
 
 
 _SEGMENT = 1 << 32
+_METRICS = b'{"kind":"metrics"'
+"""How the line of such an event begins; were it written otherwise, reading took longer."""
 
 
 class Event(BaseModel):
@@ -85,18 +87,39 @@ class Journal:
         """Yield the events written so far; a torn last line (a killed writer) ends the list."""
         return (event for _, event in self.events_after(0))
 
+    def milestones(self) -> Iterator[Event]:
+        """Yield the events but the metrics, without reading those: they are most of a long journal.
+
+        Raises:
+            ValueError: a line is not an event of this version; names the journal.
+        """
+        for _, line in self._lines.after(0):
+            if not line.endswith(b"\n"):
+                return
+            if not line.startswith(_METRICS):
+                yield self._event(line)
+
+    def _event(self, line: bytes) -> Event:
+        try:
+            return Event.model_validate_json(line)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path} holds a line that this version does not read: {line[:60]!r}. "
+                f"Repair it, or remove {self.folder} to forget the run."
+            ) from error
+
     def events_after(self, offset: int) -> Iterator[tuple[int, Event]]:
         """Yield the events behind an offset, each with the offset behind itself; 0 is the start.
 
         Whoever follows a journal keeps the last offset, so nothing is read twice.
 
         Raises:
-            ValueError: a line is not an event of this version.
+            ValueError: a line is not an event of this version; names the journal.
         """
         for behind, line in self._lines.after(offset):
             if not line.endswith(b"\n"):
                 return
-            yield behind, Event.model_validate(json.loads(line))
+            yield behind, self._event(line)
 
     def has_ended(self) -> bool:
         """Return whether the run said how it ended, without reading more than the last lines."""
@@ -156,19 +179,15 @@ class _File:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "events.jsonl"
         self._lock = Lock()
-        with explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
 
     def append(self, line: str, *, now: bool) -> None:
-        with (
-            self._lock,
-            explained(self.path),
-            self.path.open("a", encoding="utf-8") as handle,
-        ):
-            handle.write(line)
-            handle.flush()
-            if now:
-                os.fsync(handle.fileno())
+        with self._lock, explained(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as handle:
+                handle.write(line)
+                handle.flush()
+                if now:
+                    os.fsync(handle.fileno())
 
     def after(self, offset: int) -> Iterator[tuple[int, bytes]]:
         if not self.path.is_file():

@@ -28,7 +28,9 @@ def store(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def journal(store: Path) -> Journal:
-    return Journal(runs_folder(store) / "run-1")
+    folder = runs_folder(store) / "run-1"
+    folder.mkdir(parents=True)
+    return Journal(folder)
 
 
 @pytest.fixture

@@ -76,3 +76,29 @@ def test_metrics_in_a_bucket_share_segments_and_wait_two_seconds_at_most(
     for step in range(3000):  # more than a segment holds: it does not wait
         journal.write(_metrics(step))
     assert len(list(journal.events())) > 41
+
+
+def test_reading_a_run_that_is_not_there_leaves_no_trace(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run")
+    assert list(journal.events()) == list(journal.milestones()) == []
+    assert journal.size() == 0
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("line", [b"garbage", b'{"kind":"of tomorrow"}', b"\xff\xfe\x00"])
+def test_a_line_that_is_no_event_is_named_with_its_journal(tmp_path: Path, line: bytes) -> None:
+    journal = Journal(tmp_path / "run")
+    journal.write(Event(kind="run_started", data={"run_id": "run"}))
+    journal.path.write_bytes(journal.path.read_bytes() + line + b"\n")
+    for read in (journal.events, journal.milestones):
+        with pytest.raises(ValueError, match=r"run/events.jsonl holds a line .* or remove .*/run "):
+            list(read())
+
+
+def test_milestones_are_the_events_without_the_metrics(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run")
+    journal.write(Event(kind="run_started"))
+    journal.write(Event(kind="metrics", stage="base", step=1, data={"values": {"loss": 1.0}}))
+    journal.write(Event(kind="run_finished", data={"status": "FINISHED"}))
+    assert [one.kind for one in journal.milestones()] == ["run_started", "run_finished"]
+    assert [one for one in journal.events() if one.kind != "metrics"] == list(journal.milestones())

@@ -12,9 +12,12 @@ from pipelines.storage import StorePath
 from tests.support.documents import write_jsonl
 from workflows import artifact as artifacts
 from workflows.errors import StageError
+from workflows.lineage.compare import compare
+from workflows.lineage.compare_text import comparison_text
 from workflows.lineage.documents import explain, way_of
 from workflows.lineage.graph import read_graph
 from workflows.lineage.refs import find_artifact, resolve
+from workflows.lineage.runs import sides
 from workflows.lineage.tree import up_text
 from workflows.plan import Planner
 from workflows.recipe import load_recipe
@@ -112,6 +115,9 @@ def _read_what_people_read(result: RunResult, in_bucket: dict[str, artifacts.Art
     label = in_bucket["clean"].label
     for ref in (label, "clean", f"filter/{in_bucket['clean'].folder.name}"):
         assert resolve(store, ref) == in_bucket["clean"]
+    told = comparison_text(compare(*sides(store, "last~1", "last")))
+    assert f"B  run {result.run_id} of recipe small" in told
+    assert "0 of 7 stages hold another result, 7 the same." in told
     assert resolve(store, str(in_bucket["clean"].folder)) == in_bucket["clean"]
 
 

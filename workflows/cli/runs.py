@@ -94,7 +94,7 @@ def follow_job(job: jobs.Job) -> None:
 def _resolve(root: StorePath, run: str, address: str | None) -> str:
     """Return a run's id from its id, a unique beginning of it, 'last' or 'last~1'."""
     sent = [path.parent for path in runs_folder(root).glob(f"*/{jobs.RECORD}")]
-    waiting = [folder.name for folder in sent if not (folder / "events.jsonl").exists()]
+    waiting = [folder.name for folder in sent if not Journal(folder).size()]
     if run == "last" and waiting:  # sent, and not begun yet
         return max(waiting)
     found = find_run(root, run)
@@ -126,19 +126,21 @@ def _follow_log(folder: StorePath) -> None:
         time.sleep(_POLL)
 
 
-def _events(folder: StorePath) -> list[Event]:
-    return list(Journal(folder).events())
+def _milestones(folder: StorePath) -> list[Event]:
+    return list(Journal(folder).milestones())
 
 
 def _has_ended(folder: StorePath) -> bool:
-    events = _events(folder)
+    events = _milestones(folder)
     if not events:
         return False
-    return events[-1].kind == "run_finished" or writer_is_gone(events[0], events[-1].time)
+    if events[-1].kind == "run_finished":
+        return True
+    return writer_is_gone(events[0], Journal(folder).last_written())
 
 
 def _interrupt_twice(folder: StorePath) -> None:
-    started = _events(folder)[0].data
+    started = _milestones(folder)[0].data
     if started.get("host") != os.uname().nodename:
         raise RefError(
             f"{folder.name} runs on {started.get('host')}: it was asked to end after the shards in "

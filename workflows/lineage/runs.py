@@ -1,9 +1,8 @@
 """Two things to compare: what a run's journal tells of each stage, or the chain of an artifact."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines.errors import StoreError
@@ -11,7 +10,7 @@ from pipelines.ledger import Ledger
 from pipelines.storage import StorePath
 from workflows.artifact import Manifest, load
 from workflows.errors import RefError
-from workflows.journal import Event, Journal, runs_folder
+from workflows.journal import Event, Journal, journals_of
 from workflows.lineage.graph import ArtifactGraph, read_graph
 from workflows.lineage.refs import find_artifact
 
@@ -68,7 +67,7 @@ def find_run(store: StorePath, ref: str) -> Journal | None:
     """
     if not ref:
         return None
-    folders = sorted(path.parent for path in runs_folder(store).glob("*/events.jsonl"))
+    folders = [journal.folder for journal in journals_of(store)]
     word, tilde, back = ref.partition("~")
     if word == LAST and (not tilde or back.isdigit()):
         steps = int(back or 0)
@@ -86,7 +85,10 @@ def find_run(store: StorePath, ref: str) -> Journal | None:
 
 
 def _began(folder: StorePath) -> float:
-    first = next(Journal(folder).events(), None)
+    try:
+        first = next(Journal(folder).milestones(), None)
+    except ValueError:  # only whoever asks for this very run need hear that it is damaged
+        return 0.0
     return first.time if first else 0.0
 
 
@@ -99,7 +101,7 @@ def side_of_run(journal: Journal, store: StorePath) -> Side:
     stages: dict[str, StageRecord] = {}
     first, status, ended = None, "", None
     try:
-        for event in _told(journal):
+        for event in journal.milestones():
             first = first or event
             if event.kind == "run_finished":
                 status, ended = str(event.data["status"]), event.time
@@ -107,8 +109,10 @@ def side_of_run(journal: Journal, store: StorePath) -> Side:
                 _apply(stages, event, store)
         if first is None or first.kind != "run_started":
             raise RefError(f"{journal.path} has no beginning: it tells nothing of a run")
-    except (ValueError, KeyError) as error:
-        raise RefError(f"{journal.path}: not a journal this version reads: {error}") from error
+    except ValueError as error:
+        raise RefError(str(error)) from error
+    except KeyError as error:
+        raise RefError(f"{journal.path}: an event of this run lacks {error}") from error
     data = first.data
     return Side(
         title=f"run {data['run_id']}",
@@ -124,14 +128,6 @@ def side_of_run(journal: Journal, store: StorePath) -> Side:
     )
 
 
-def _told(journal: Journal) -> Iterator[Event]:
-    """Yield the events but for the metrics, whose lines are most of a journal and not needed."""
-    with journal.path.open(encoding="utf-8") as handle:
-        for line in handle:
-            if line.endswith("\n") and not line.startswith('{"kind":"metrics"'):
-                yield Event.model_validate(json.loads(line))
-
-
 def _apply(stages: dict[str, StageRecord], event: Event, store: StorePath) -> None:
     name, data = str(event.stage), event.data
     if event.kind == "stage_started":
@@ -141,7 +137,7 @@ def _apply(stages: dict[str, StageRecord], event: Event, store: StorePath) -> No
     elif event.kind == "stage_failed" and name in stages:
         stages[name] = replace(stages[name], error=str(data["error"]), ended=event.time)
     elif event.kind == "stage_finished" and name in stages:
-        path = Path(data["output"]["path"])
+        path = PurePosixPath(data["output"]["path"])
         folder = store / path.parent.name / path.name  # the store may have moved since
         manifest = manifest_of(folder)
         stages[name] = replace(

@@ -1,6 +1,5 @@
 """Proves that artifacts are what their manifests promise: every file is read and hashed again."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,7 @@ from pipelines.shards import FileEntry
 from pipelines.storage import StorePath, hash_file
 from workflows import artifact as artifacts
 from workflows.artifact import Artifact
-from workflows.journal import runs_folder
+from workflows.journal import Journal, runs_folder
 
 State = Literal["ok", "missing", "other size", "other hash", "unreadable"]
 _THREADS = 8
@@ -180,8 +179,8 @@ def _rebuild(artifact: Artifact, store: StorePath, *, force: bool = True) -> str
 def _command(store: StorePath, run_id: str) -> str | None:
     """Return the command line of a run, None where its journal is gone or does not say."""
     try:
-        with (runs_folder(store) / run_id / "events.jsonl").open(encoding="utf-8") as lines:
-            command = json.loads(next(lines, "{}")).get("data", {}).get("command")
+        started = next(Journal(runs_folder(store) / run_id).milestones(), None)
     except (OSError, ValueError):
         return None
+    command = started.data.get("command") if started else None
     return command if isinstance(command, str) and command else None

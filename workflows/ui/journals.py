@@ -1,6 +1,5 @@
 """What the journal of a run says of the run and of each of its stages."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,11 +8,6 @@ from typing import Any
 from workflows.journal import Event, Journal
 from workflows.liveness import writer_is_gone
 from workflows.ui.values import RunRow, State, Status
-
-_METRICS = '{"kind":"metrics"'
-"""How the line of a metrics event begins. A training writes one a step: they are most of a long
-journal, and only a loss curve needs them. Were they written otherwise, reading took longer, that
-is all."""
 
 _STATES: dict[str, State] = {"reused": "REUSED", "ran": "RAN", "resumed": "RESUMED"}
 
@@ -71,32 +65,15 @@ def tell(events: Iterable[Event]) -> RunStory | None:
     return story
 
 
-def milestones(journal: Journal) -> Iterator[Event]:
-    """Yield the events of a journal but its metrics, without reading those."""
-    for line in _lines(journal):
-        if not line.startswith(_METRICS):
-            yield Event.model_validate_json(line)
-
-
 def losses(journal: Journal, stage: str) -> list[float | None]:
     """Return the losses a stage has written so far."""
-    found = (json.loads(line) for line in _lines(journal) if '"metrics"' in line[:40])
-    return [event["data"]["values"].get("loss") for event in found if event.get("stage") == stage]
-
-
-def _lines(journal: Journal) -> Iterator[str]:
-    if not journal.path.is_file():
-        return
-    with journal.path.open(encoding="utf-8") as handle:
-        for line in handle:
-            if not line.endswith("\n"):
-                return  # torn: its writer was killed, or is writing
-            yield line
+    found = (one for one in journal.events() if one.kind == "metrics" and one.stage == stage)
+    return [event.data["values"].get("loss") for event in found]
 
 
 def summarise(journal: Journal) -> RunRow | None:
     """Return the line of a run in the list, None where the journal has no beginning."""
-    story = tell(milestones(journal))
+    story = tell(journal.milestones())
     return row_of(journal.folder.name, story) if story else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from workflows.errors import RefError
 from workflows.journal import Journal, runs_folder
 from workflows.ui.index import Index
-from workflows.ui.journals import RunStory, StageStory, milestones, row_of, tell
+from workflows.ui.journals import RunStory, StageStory, row_of, tell
 from workflows.ui.values import Edge, Found, Node, RunPage, RunRow, RunView
 
 _FOUND_SHOWN = 20
@@ -22,7 +22,7 @@ def story_of(index: Index, run_id: str) -> RunStory:
     """
     story = None
     if run_id in index.runs:  # a name from outside never becomes a path unless the store has it
-        story = tell(milestones(Journal(runs_folder(index.store) / run_id)))
+        story = tell(Journal(runs_folder(index.store) / run_id).milestones())
     if story is None:
         newest = ", ".join(list(index.runs)[:3]) or "none: run a recipe first"
         raise RefError(f"no run '{run_id}' in {index.store}; the newest are {newest}.")

@@ -154,16 +154,17 @@ def _loss(step: int) -> Event:
 
 def test_a_long_journal_is_followed_in_linear_time(tmp_path: Path) -> None:
     """100,000 lines in 500 pieces: reading all of it each time would take minutes."""
+    (tmp_path / "run").mkdir()
     journal = Journal(tmp_path / "run")
     line = (_loss(7).model_dump_json(exclude_none=True) + "\n").encode()
-    offset, seen, began = 0, 0, time.monotonic()
+    offset, seen, began = 0, 0, time.process_time()
     for _ in range(500):
         with journal.path.open("ab") as handle:
             handle.write(line * 200)
         for behind, _event in journal.events_after(offset):
             offset, seen = behind, seen + 1
     assert (seen, offset) == (100_000, journal.size())
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_a_line_that_is_being_written_waits_for_its_end(store: Path, journal: Journal) -> None:
