@@ -75,8 +75,11 @@ def store_root(uri: str, *, relative_to: Path | None = None) -> StorePath:
     """Return the folder that a store URI names.
 
     Raises:
-        StoreError: a scheme not served here; a bucket that is missing or does not answer.
+        StoreError: no name, a scheme not served here, a file; a bucket that is missing or does
+            not answer.
     """
+    if not uri.strip():
+        raise StoreError("store: found no name; write a folder or s3://bucket/prefix")
     if uri.startswith(object_store.SCHEME):
         return object_store.root(uri)
     if uri.startswith("file://"):
@@ -91,7 +94,11 @@ def store_root(uri: str, *, relative_to: Path | None = None) -> StorePath:
     path = Path(uri).expanduser()
     if not path.is_absolute():
         path = (relative_to or Path.cwd()) / path
-    return path.resolve()
+    path = path.resolve()
+    taken = next((one for one in (path, *path.parents) if one.exists()), path)
+    if taken.is_file():
+        raise StoreError(f"store: {taken} is a file; name a folder, one that exists or a new one")
+    return path
 
 
 def at(uri: str) -> StorePath:

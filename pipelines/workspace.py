@@ -30,13 +30,14 @@ def _seconds(value: object) -> object:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+_YEAR = 366 * 86400.0
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=_YEAR)]
 
 
 class Resources(BaseModel):
     """How much of the machine a stage may use, and how patiently; never part of its identity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     workers: int = Field(default=2, ge=1)
     cpus_per_worker: float = Field(default=0.5, gt=0)
     memory_gb_per_worker: float = Field(default=0.0, ge=0)

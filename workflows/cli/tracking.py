@@ -1,12 +1,13 @@
 """The verbs of MLflow: sync, promote, models."""
 
 import json
+from pathlib import Path
 
 import click
 
 from pipelines.storage import store_root
 from workflows.cli import options
-from workflows.errors import TrackingError
+from workflows.errors import RefError, TrackingError
 
 
 @click.command()
@@ -18,6 +19,8 @@ def sync(store: str, as_json: bool) -> None:
     from workflows.tracking.progress import tracking_uri_for, without_password
 
     root = store_root(store)
+    if isinstance(root, Path) and not root.is_dir():
+        raise RefError(f"there is no store at {root}. Name one with --store.")
     uri = without_password(tracking_uri_for(root))
     found = send(root, log=lambda line: click.echo(line, err=True))
     left = [one for one in found if one.problem]

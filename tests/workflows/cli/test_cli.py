@@ -42,6 +42,16 @@ def project(tmp_path: Path) -> Path:
         (["explain", "abc", "--store", "store"], 2, "has met the document 'abc'"),
         (["generate", "--prompt", "x", "--store", "store"], 2, "no trained model in"),
         (["show", "x", "--store", "gs://bucket"], 1, "found the scheme 'gs://'"),
+        (["lineage", "text", "--store", ""], 1, "store: found no name; write a folder"),
+        (["run", "tiny.yaml", "--store", "tiny.yaml"], 1, "tiny.yaml is a file; name a folder"),
+        (["sync", "--store", "tiny.yaml/below"], 1, "tiny.yaml is a file; name a folder"),
+        (["sync", "--store", "store"], 2, "there is no store at "),
+        (
+            ["plan", "tiny.yaml", "--set", "text.resources.timeout=.inf"],
+            2,
+            "text.resources.timeout",
+        ),
+        (["plan", "tiny.yaml", "--set", "text.resources.cpus_per_worker=.inf"], 2, "finite"),
         (["frobnicate"], 2, "No such command"),
     ],
 )
