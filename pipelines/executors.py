@@ -1,16 +1,15 @@
 """The two executors of units: this process, and Ray Data with a pool of actors."""
 
 import json
-import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+from pipelines import machine
 from pipelines.errors import InputError, PipelineError, StoreError, WorkerError
-from pipelines.ray_node import SPARE_CPUS, start_ray
+from pipelines.ray_node import start_ray
 from pipelines.shards import ShardRecord
 from pipelines.stopping import Stopped, StopSign
 from pipelines.workspace import Capacity, Resources, Stop, UnitWorker, WorkerFactory
@@ -27,7 +26,11 @@ class InProcess:
 
     def capacity(self) -> Capacity:
         """Return as many CPUs as it was told to take for there."""
-        return Capacity(cpus=self._cpus, memory_gb=_memory_gb(), gpus=0)
+        return Capacity(cpus=self._cpus, memory_gb=machine.memory_gb(), gpus=0)
+
+    def lacking(self, resources: Resources, *, together: bool) -> str | None:
+        """Return None: `resources` cannot matter in one process."""
+        return None
 
     def connect(self) -> None:
         """Start Ray on this machine: training always runs on Ray."""
@@ -64,18 +67,20 @@ class OnRay:
     def capacity(self) -> Capacity:
         """Return what this machine has, or the cluster less what Ray Data needs to breathe."""
         if self._address is None:
-            cpus = len(os.sched_getaffinity(0))
-            gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
-            return Capacity(cpus=cpus, memory_gb=_memory_gb(), gpus=gpus)
+            return machine.capacity()
         self.connect()
         import ray
 
         found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         return Capacity(
-            cpus=max(1.0, found.get("CPU", 1.0) - SPARE_CPUS),
+            cpus=max(1.0, found.get("CPU", 1.0) - machine.SPARE_CPUS),
             memory_gb=found.get("memory", 0.0) / 1e9,
             gpus=found.get("GPU", 0.0),
         )
+
+    def lacking(self, resources: Resources, *, together: bool) -> str | None:
+        """Return what can never be had on this machine; a cluster may grow, so None for one."""
+        return machine.lacking(resources, together=together) if self._address is None else None
 
     def connect(self) -> None:
         """Connect to the cluster, or start Ray on this machine."""
@@ -155,10 +160,6 @@ def _drawn(rows: Callable[[], Iterable[dict[str, Any]]], stop: Stop) -> Iterator
             raise WorkerError(f"Ray lost the work: {_first_line(value)}", may_pass=True) from value
         else:
             raise value
-
-
-def _memory_gb() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
 def _first_line(error: BaseException) -> str:

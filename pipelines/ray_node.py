@@ -9,10 +9,9 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
+from pipelines import machine
 from pipelines.errors import WorkerError
 
-SPARE_CPUS = 2
-"""Logical CPUs beyond the machine's own, for Ray Data's read and write tasks."""
 _LOST = (
     "\nRay's node on this machine ended (killed, or out of memory), and Ray ends this run with it. "
     "Run the same command again: finished stages and shards are kept.\n"
@@ -129,7 +128,9 @@ def _start_local() -> None:
             address="local",
             # Ray Data hangs without a word when its actors leave less than one CPU to its own
             # read and write tasks, so there are always a few logical CPUs to spare.
-            num_cpus=len(os.sched_getaffinity(0)) + SPARE_CPUS,
+            num_cpus=len(os.sched_getaffinity(0)) + machine.SPARE_CPUS,
+            # What the runner shares out; Ray would take what happens to be free just now.
+            _memory=int(machine.memory_gb() * 1e9),
             object_store_memory=256 << 20,
             include_dashboard=False,
             log_to_driver=False,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import ConfigDict, RootModel, field_validator
@@ -19,6 +20,8 @@ _CREDENTIALS: Mapping[str, re.Pattern[str]] = {
     "an address with a password": re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"),
 }
 """What a credential looks like; the part that matches is what must not be shown."""
+_PLAIN = re.compile(r"[\w@%+=:,./~$\[\]-]+")
+"""A word that needs no quotes; what stands for a secret is one."""
 _SHORTEST = 4
 _TELLING = 8
 """Shorter values are taken out of a record, but do not refuse a recipe: `data` may be chance."""
@@ -75,9 +78,21 @@ def credential_in(text: str, environment: Mapping[str, str] | None = None) -> st
 
 
 def redacted(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """Return a command line fit to be recorded: `$NAME` and `[redacted]` where a secret stood."""
-    text = " ".join(words)
-    for name, value in _secrets(os.environ if environment is None else environment):
+    """Return a command line fit to be recorded: `$NAME` and `[redacted]` where a secret stood.
+
+    Words that a shell would take apart are quoted, so that the line can be run again.
+    """
+    secrets = list(_secrets(os.environ if environment is None else environment))
+    shown = [_without(secrets, word) for word in words]
+    line = " ".join(shown)
+    hidden = _without(secrets, line)
+    if hidden != line:  # a secret with a space in it, as two words: hiding it comes first
+        return hidden
+    return " ".join(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in shown)
+
+
+def _without(secrets: Sequence[tuple[str, str]], text: str) -> str:
+    for name, value in secrets:
         text = text.replace(value, f"${name}")
     for pattern in _CREDENTIALS.values():
         text = pattern.sub("[redacted]", text)

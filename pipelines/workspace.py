@@ -142,6 +142,13 @@ class Executor(Protocol):
         """Return what there is to share; asked when a second stage could start."""
         ...
 
+    def lacking(self, resources: Resources, *, together: bool) -> str | None:
+        """Return what workers ask for that can never be had here, None where waiting may help.
+
+        `together`: all of them must run at once, as a training's.
+        """
+        ...
+
     def connect(self) -> None:
         """Make sure Ray is up, for a stage that hands it a job of its own (training)."""
         ...

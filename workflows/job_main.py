@@ -24,6 +24,7 @@ def main() -> None:
         f"--address={os.environ.get('RAY_ADDRESS', 'auto')}",
         f"--run-id={told['run_id']}",
         f"--store={told['store']}",
+        f"--sent-as={told['command']}",
     ]
     from workflows.cli import main as command_line
 

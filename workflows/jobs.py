@@ -44,7 +44,9 @@ def is_job_server(address: str | None) -> bool:
     return bool(address) and urlsplit(str(address)).scheme in ("http", "https")
 
 
-def submit(job: Job, recipe: Path, arguments: Sequence[str], store: str, base: Path) -> None:
+def submit(
+    job: Job, recipe: Path, arguments: Sequence[str], *, store: str, base: Path, command: str
+) -> None:
     """Send a run to a cluster and note where it went.
 
     Args:
@@ -53,6 +55,7 @@ def submit(job: Job, recipe: Path, arguments: Sequence[str], store: str, base: P
         arguments: What `llada run` was told besides recipe and address.
         store: The store as the run will see it.
         base: The folder that relative paths of the recipe mean, where the cluster can reach it.
+        command: What was typed, for the run's records.
 
     Raises:
         ClusterError: the job server does not answer, or refuses.
@@ -64,8 +67,8 @@ def submit(job: Job, recipe: Path, arguments: Sequence[str], store: str, base: P
                 PROJECT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
             )
         shutil.copy(recipe, folder / "recipe.yaml")
-        told = {"run_id": job.run_id, "arguments": [*arguments], "base": str(base), "store": store}
-        (folder / ARGUMENTS).write_text(json.dumps(told))
+        told = {"run_id": job.run_id, "arguments": [*arguments], "command": command}
+        (folder / ARGUMENTS).write_text(json.dumps({**told, "base": str(base), "store": store}))
         with _explained(job.address):
             _client(job.address).submit_job(
                 entrypoint=_COMMAND,

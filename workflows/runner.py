@@ -14,6 +14,7 @@ from workflows.attempt import StageResult
 from workflows.conductor import Conductor, refuse_drift
 from workflows.errors import InterruptedRun, UsageError
 from workflows.journal import Event, Journal, runs_folder
+from workflows.kinds import STAGE_KINDS
 from workflows.lease import Times
 from workflows.plan import Planned, Planner
 from workflows.recipe import Recipe
@@ -99,7 +100,8 @@ class Runner:
 
         Raises:
             DriftError: before anything runs, where pinned code changed.
-            UsageError: before anything runs: a stage that is not selected is needed and not there.
+            UsageError: before anything runs: a stage that is not selected is needed and not there,
+                or a stage asks for more than this machine has.
             InterruptedRun: it was asked to end; finished stages and shards stay.
             StageError: what was published stays, finished shards too; run again to go on.
         """
@@ -107,6 +109,7 @@ class Runner:
         plan = self.planner.plan(recipe)
         refuse_drift(plan)
         self._refuse_gaps(plan)
+        self._refuse_what_cannot_start(plan)
         journal = Journal(runs_folder(self.planner.store) / self.run_id)
         journal.write(Event(kind="run_started", data=self._run_data(recipe, plan)))
         status = "FAILED"
@@ -138,6 +141,19 @@ class Runner:
                 f"({gaps[0].verdict}: {gaps[0].why}). Select it too: --select +STAGE takes what a "
                 "stage needs along."
             )
+
+    def _refuse_what_cannot_start(self, plan: list[Planned]) -> None:
+        for stage in (p.stage for p in plan if p.verdict != "REUSE"):
+            together = STAGE_KINDS[stage.kind].makes == "model"
+            missing = self.executor.lacking(stage.resources, together=together)
+            if missing is not None:
+                who = (
+                    f"its {stage.resources.workers} workers need" if together else "a worker needs"
+                )
+                raise UsageError(
+                    f"stage '{stage.name}' cannot start: {who} {missing}. Lower the stage's "
+                    "`resources:`, or run on a cluster that has them with --address."
+                )
 
     def may_run(self, stage: Stage) -> bool:
         """Whether a stage is selected."""

@@ -15,6 +15,7 @@ import pytest
 from tests.support.commands import interrupt, llada, start, wait_until
 from tests.support.runs import write_recipe
 from workflows.artifact import all_artifacts
+from workflows.journal import Journal
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -69,6 +70,9 @@ def test_a_job_outlives_its_terminal_and_can_be_followed_and_cancelled(
     assert "text           DONE    20 documents in, 20 kept" in attached.stdout
     assert "detached; the run goes on" in log.read_text()
     assert {a.manifest.name for a in all_artifacts(tmp_path / "store")} == {"docs", "text"}
+    journal = Journal(tmp_path / "store" / "_runs" / run_id)
+    command = next(journal.milestones()).data["command"]
+    assert command == f"llada run {recipe} --address {cluster} --until text"
     assert "text           DONE" in llada("logs", "last", "--store", "store", cwd=tmp_path).stdout
 
     second = llada("run", recipe, "--address", cluster, "--detach", cwd=tmp_path)

@@ -1,5 +1,7 @@
 """References pass, values do not: neither into a config nor into what is recorded."""
 
+import shlex
+
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -61,7 +63,23 @@ def test_credentials_are_known_and_taken_out_of_a_command(text: str) -> None:
 @pytest.mark.parametrize("text", HARMLESS)
 def test_harmless_texts_pass(text: str) -> None:
     assert credential_in(text, {}) is None
-    assert redacted(["llada", text], {}) == f"llada {text}"
+    assert shlex.split(redacted(["llada", text], {})) == ["llada", text]
+
+
+def test_a_recorded_command_can_be_run_again() -> None:
+    words = ["llada", "run", "my recipe.yaml", "--set", 'a.b={"c": [1, "$x (y)"]}', "--sweep",
+             "a.b=[1,2]", ""]  # fmt: skip
+    line = redacted(words, {})
+    assert shlex.split(line) == words
+    assert line.startswith("llada run 'my recipe.yaml' --set ")
+    assert "--sweep a.b=[1,2]" in line
+
+
+def test_a_secret_of_two_words_or_with_quotes_is_taken_out() -> None:
+    environment = {"MY_SECRET": "it's a secret"}
+    told = redacted(["llada", "--set", "a.b=it's a secret", "it's", "a", "secret"], environment)
+    assert told.startswith("llada --set a.b=$MY_SECRET ")
+    assert "a secret" not in told
 
 
 def test_values_of_variables_with_a_secrets_name_are_taken_out() -> None:

@@ -101,34 +101,40 @@ def _forecast(planned: Sequence["Planned"]) -> str:
 @click.option("--detach", is_flag=True, help="With a job: do not follow it.")
 @click.option("--store", "elsewhere", metavar="URI", help="A store other than the recipe's.")
 @click.option("--run-id", hidden=True, help="The id a job was submitted with.")
+@click.option("--sent-as", hidden=True, help="The command that submitted it.")
 def run(
     recipe: Path,
+    *,
     address: str | None,
     detach: bool,
     keep_going: bool,
     run_id: str | None,
+    sent_as: str | None,
     **choices: Any,
 ) -> None:
     """Carry RECIPE out: reuse what is there, run the rest, end with a page to read."""
     from workflows import jobs
 
     opened = open_recipe(recipe, **choices)
+    command = sent_as or redacted(["llada", *sys.argv[1:]])
     if address is not None and jobs.is_job_server(address):
-        _send(recipe, opened, address, detach)
+        _send(recipe, opened, address, command, detach=detach)
         return
-    _drive(recipe, opened, address, keep_going=keep_going, run_id=run_id)
+    _drive(recipe, opened, address, command, keep_going=keep_going, run_id=run_id)
 
 
-def _send(recipe: Path, opened: options.Opened, address: str, detach: bool) -> None:
+def _send(
+    recipe: Path, opened: options.Opened, address: str, command: str, *, detach: bool
+) -> None:
     """Send the run as a job; its arguments are those of this command, less where it goes."""
     from workflows import jobs
     from workflows.cli.runs import follow_job
     from workflows.runner import new_run_id
 
     job = jobs.Job(new_run_id(), address)
-    jobs.submit(
-        job, recipe, _passed_on(sys.argv[2:], recipe), str(opened.planner.store), Path.cwd()
-    )
+    arguments = _passed_on(sys.argv[2:], recipe)
+    store = str(opened.planner.store)
+    jobs.submit(job, recipe, arguments, store=store, base=Path.cwd(), command=command)
     click.echo(f"sent as {job.run_id} to {address}", err=True)
     if detach:
         click.echo(f"  llada attach {job.run_id}   llada cancel {job.run_id}", err=True)
@@ -160,6 +166,7 @@ def _drive(
     recipe: Path,
     opened: options.Opened,
     address: str | None,
+    command: str,
     *,
     keep_going: bool,
     run_id: str | None,
@@ -184,7 +191,7 @@ def _drive(
         OnRay(address),
         (terminal, log, tracking),
         run_id=run_id,
-        command=redacted(["llada", *sys.argv[1:]]),
+        command=command,
         only=opened.only,
         keep_going=keep_going,
         times=Times.from_environment(),

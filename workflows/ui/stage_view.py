@@ -23,6 +23,7 @@ _SAMPLES_SHOWN = 20
 _TEXT_SHOWN = 2000
 _POINTS = 400
 _HASH_SHOWN = 16
+_CHOICES = ("--force", "--until", "--select", "--run-id")
 
 
 def stage_view(index: Index, run_id: str, stage: str) -> StageView:
@@ -148,7 +149,7 @@ def thinned(values: Sequence[float | None], points: int = _POINTS) -> Series | N
 def rerun_command(command: str, stage: str) -> str:
     """Return the command that rebuilds a stage, each word quoted for a shell.
 
-    Settings of the run (`--set`) stay; what chose stages in that run does not.
+    Settings of the run (`--set`) stay; what chose stages in that run, and its id, does not.
     """
     try:
         words = shlex.split(command)
@@ -161,9 +162,9 @@ def rerun_command(command: str, stage: str) -> str:
     for word in words:
         if skip:
             skip = False
-        elif word in ("--force", "--until"):
+        elif word in _CHOICES:
             skip = True
-        elif not word.startswith(("--force=", "--until=")):
+        elif word.partition("=")[0] not in _CHOICES:
             kept.append(word)
     return shlex.join([*kept, "--force", stage])
 

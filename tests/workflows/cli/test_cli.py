@@ -52,9 +52,13 @@ def project(tmp_path: Path) -> Path:
             "text.resources.timeout",
         ),
         (["plan", "tiny.yaml", "--set", "text.resources.cpus_per_worker=.inf"], 2, "finite"),
+        (["run", "tiny.yaml", "--set", "text.resources.gpus_per_worker=99"], 2,
+         "stage 'text' cannot start: a worker needs 99 GPUs, and this machine has "),
+        (["run", "tiny.yaml", "--set", "text.resources.memory_gb_per_worker=1e9"], 2,
+         "a worker needs 1e+09 GB of memory"),
         (["frobnicate"], 2, "No such command"),
     ],
-)
+)  # fmt: skip
 def test_wrong_usage_is_explained(
     project: Path, arguments: list[str], code: int, message: str
 ) -> None:

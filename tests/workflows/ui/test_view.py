@@ -198,6 +198,7 @@ def test_a_thinned_curve_keeps_its_extremes() -> None:
         ("llada run a.yaml", "llada run a.yaml --force base"),
         ("llada run a.yaml --force x --until y", "llada run a.yaml --force base"),
         ("llada run a.yaml --force=x --set b.c=1", "llada run a.yaml --set b.c=1 --force base"),
+        ("llada run a.yaml --select +x --run-id=1 -k", "llada run a.yaml -k --force base"),
         ("llada run 'my recipe.yaml'", "llada run 'my recipe.yaml' --force base"),
         ("python -m something", "llada run RECIPE --force base"),
         ("", "llada run RECIPE --force base"),
