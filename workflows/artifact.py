@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -110,9 +110,11 @@ def _parsed(folder: StorePath, payload: bytes) -> Artifact:
     try:
         return Artifact(folder=folder, manifest=Manifest.model_validate_json(payload))
     except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"]))
         raise StoreError(
-            f"{folder / MANIFEST}: not a manifest this version reads ({error.error_count()} "
-            f"problems, first: {error.errors()[0]['loc']}). Remove the folder to have it rebuilt."
+            f"{folder / MANIFEST}: not a manifest this version reads "
+            f"({f'{at}: ' if at else ''}{first['msg']}). Remove the folder to have it rebuilt."
         ) from error
 
 
@@ -174,12 +176,24 @@ def history(store: StorePath, kind: str, name: str, most: int = 5) -> list[Artif
     return sorted((a for a in found if a), key=lambda artifact: artifact.manifest.created)
 
 
-def all_artifacts(store: StorePath) -> Iterator[Artifact]:
-    """Yield every published artifact of a store, oldest first."""
+def all_artifacts(
+    store: StorePath, damaged: Callable[[StoreError], None] | None = None
+) -> Iterator[Artifact]:
+    """Yield every published artifact of a store, oldest first.
+
+    A manifest that cannot be read is handed to `damaged` and passed over; without that it raises.
+    """
     kinds = [store / name for name in storage.children(store) if not name.startswith("_")]
     folders = [kind / name for kind in kinds for name in storage.children(kind)]
     payloads = storage.read_all(folder / MANIFEST for folder in folders)
-    found = [_parsed(path.parent, payload) for path, payload in payloads.items()]
+    found = []
+    for path, payload in payloads.items():
+        try:
+            found.append(_parsed(path.parent, payload))
+        except StoreError as error:
+            if damaged is None:
+                raise
+            damaged(error)
     yield from sorted(found, key=lambda artifact: artifact.manifest.created)
 
 

@@ -3,12 +3,13 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.errors import StoreError
 from pipelines.storage import store_root
 from workflows.cli import options
 from workflows.errors import UsageError
@@ -36,21 +37,27 @@ def verify(ref: str | None, whole: bool, store: str, as_json: bool) -> None:
     root = store_root(store)
     if (ref is None) != whole:
         raise UsageError("verify: name one REF, or --all for the whole store")
-    chosen = list(all_artifacts(root)) if ref is None else with_ancestors(resolve(root, ref), root)
-    if not chosen:
+    torn: list[StoreError] = []
+    if ref is None:
+        chosen = list(all_artifacts(root, damaged=torn.append))
+    else:
+        chosen = with_ancestors(resolve(root, ref), root)
+    if not chosen and not torn:
         raise UsageError(f"there is nothing to verify in {root}: run a recipe first")
     result = verified(chosen, root, progress=_Progress())
+    failed = bool(result.damaged or torn)
     if as_json:
         rows = [one.as_json() for one in result.artifacts]
-        told = {"ok": not result.damaged, "bytes": result.bytes, "seconds": result.seconds}
-        click.echo(json.dumps({**told, "artifacts": rows}, indent=1))
+        told = {"ok": not failed, "bytes": result.bytes, "seconds": result.seconds}
+        unreadable = [str(error) for error in torn]
+        click.echo(json.dumps({**told, "artifacts": rows, "unreadable": unreadable}, indent=1))
     else:
-        click.echo(_verification(result))
-    sys.exit(1 if result.damaged else 0)
+        click.echo(_verification(result, torn))
+    sys.exit(1 if failed else 0)
 
 
-def _verification(result: "Verification") -> str:
-    lines = []
+def _verification(result: "Verification", torn: Sequence[StoreError]) -> str:
+    lines = [f"{'DAMAGED':<8} {error}" for error in torn]
     for one in result.artifacts:
         state = "DAMAGED" if one.problems else "ok"
         lines.append(
@@ -59,8 +66,9 @@ def _verification(result: "Verification") -> str:
         lines += [f"         {problem}" for problem in one.problems]
         lines += [f"         rebuild it: {one.remedy}"] if one.remedy else []
     rate = result.bytes / result.seconds if result.seconds else 0.0
+    found, bad = len(result.artifacts) + len(torn), len(result.damaged) + len(torn)
     lines.append(
-        f"{len(result.artifacts)} artifacts, {len(result.damaged)} damaged; {_size(result.bytes)} "
+        f"{found} artifacts, {bad} damaged; {_size(result.bytes)} "
         f"read in {result.seconds:.2f} s ({_size(rate)}/s)"
     )
     return "\n".join(lines)
@@ -91,7 +99,7 @@ def tag(
         gone = refs.delete_tag(root, delete)
         click.echo(f"tag '{delete}' removed; it pointed to {gone.label}")
     elif ref and name and not (listing or delete):
-        stages = {artifact.manifest.name for artifact in all_artifacts(root)}
+        stages = {artifact.manifest.name for artifact in all_artifacts(root, lambda _: None)}
         if name in stages:
             raise UsageError(f"a stage is called '{name}': choose another name for the tag")
         made = refs.tag(root, resolve(root, ref), name, note=note, move=move)

@@ -117,7 +117,7 @@ def space(patient: Patient) -> Iterator[Finding]:
     place = next(folder for folder in (patient.store, *patient.store.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     wanted = max(_LITTLE, 3.0 * _newest_bytes(patient.store))
-    found = f"{gigabytes(free)} free of the {gigabytes(wanted)} that are comfortable"
+    found = f"{gigabytes(free)} free ({gigabytes(wanted)} are comfortable)"
     remedy = "llada gc shows what can go; or set `store:` to a larger disk"
     yield (
         Finding("ok", "disk space", found)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipelines.errors import StoreError
 from pipelines.shards import FileEntry
 from pipelines.storage import StorePath, hash_file
 from workflows import artifact as artifacts
@@ -156,7 +157,11 @@ def _verified(artifact: Artifact, checks: list[FileCheck], store: StorePath) -> 
 
 def _lost_inputs(artifact: Artifact, store: StorePath) -> Iterator[str]:
     for slot, ref in artifact.manifest.inputs.items():
-        parent = artifacts.load(store / ref.path)
+        try:
+            parent = artifacts.load(store / ref.path)
+        except StoreError as error:
+            yield f"input unreadable: {slot} was {ref.name}@{ref.digest[:12]}, {error}"
+            continue
         if parent is None:
             yield f"input gone: {slot} was {ref.name}@{ref.digest[:12]} in {ref.path}"
         elif parent.manifest.digest != ref.digest:

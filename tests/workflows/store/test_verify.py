@@ -96,3 +96,20 @@ def test_the_verb_exits_with_1_and_tells_machines(store: Path) -> None:
     told = json.loads(done.stdout)
     assert not told["ok"]
     assert [row["name"] for row in told["artifacts"] if not row["ok"]] == ["text"]
+
+
+def test_a_torn_manifest_is_damage_among_others(store: Path) -> None:
+    text = resolve(store, "text")
+    path = text.folder / "manifest.json"
+    path.write_bytes(path.read_bytes()[:300])
+    done = llada("verify", "--all", "--store", store, cwd=store, check=1)
+    assert f"DAMAGED  {path}: not a manifest this version reads (Invalid JSON" in done.stdout
+    assert "input unreadable: documents was text@" in done.stdout
+    assert "ok       docs@" in done.stdout
+    assert "4 artifacts, " in done.stdout
+    told = json.loads(
+        llada("verify", "--all", "--json", "--store", store, cwd=store, check=1).stdout
+    )
+    assert not told["ok"]
+    assert [str(path) in one for one in told["unreadable"]] == [True]
+    llada("tag", "docs", "v1", "--store", store, cwd=store)  # what is whole can be used
