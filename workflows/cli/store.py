@@ -227,7 +227,8 @@ def doctor(store: str, address: str | None, as_json: bool) -> None:
     from pipelines.local_copies import home_of
     from workflows.store.doctor import bucket, examine
 
-    root = store_root(store)
+    a_file = Path(store).is_file()  # a finding here, not a refusal
+    root = Path(store).resolve() if a_file else store_root(store)
     findings = examine(home_of(root), address)
     if not isinstance(root, Path):
         findings += bucket(root)
