@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from filters.grams import LEAST_DIFFERENT, Grams, Places, fold
+from filters.grams import LEAST_DIFFERENT, Grams, Places, Tokens, fold
 from filters.text import TextBatch, chunks
 
+MOST_FIELDS: Final = 32
+"""A gram of more fields is a benchmark's template ("put your final answer within"), no item's."""
 _SHOWN = 500
 
 FOUND: Final = pa.schema(
@@ -77,8 +79,8 @@ class _Field:
 class BenchmarkIndex:
     """Finds the fields of benchmark items in texts.
 
-    Memory: at most 24 bytes a slot at 2 to 4 slots a different gram, 12 bytes a posting, and the
-    items' texts: about 100 bytes a gram, 100 MB for a million.
+    Memory: 12 bytes a slot at 2 to 4 slots a different gram, 8 bytes for its key, 4 for each field
+    that has it, and the items' texts: about 80 bytes a gram, 80 MB for a million.
     """
 
     items: Sequence[Item]
@@ -87,12 +89,11 @@ class BenchmarkIndex:
     def __post_init__(self) -> None:
         from filters.kernels.contamination import hash_table
 
-        self.fields: list[_Field] = []
-        """The fields that are looked for, in the order of the items."""
-        self.left_out: Counter[tuple[str, str]] = Counter()
-        """(benchmark, "too_short" | "says_nothing") -> fields that cannot be told apart from
-        ordinary text."""
         self._longest_line = 0
+        self._fields: list[_Field] = []
+        self.left_out: Counter[tuple[str, str]] = Counter()
+        """(benchmark, reason) -> fields nothing is looked for of: "too_short", "says_nothing", or
+        "template" where every gram stands in more than MOST_FIELDS fields."""
         hashes: list[npt.NDArray[np.uint64]] = []
         batch = TextBatch.of(pa.array([item.text for item in self.items], pa.large_string()))
         for index, item in enumerate(self.items):
@@ -101,27 +102,32 @@ class BenchmarkIndex:
                 hashes.append(found)
         owners = np.repeat(np.arange(len(hashes)), [len(found) for found in hashes])
         together = np.concatenate([np.empty(0, np.uint64), *hashes])
-        keys, rows = np.unique(together, return_inverse=True)
+        _, rows, counts = np.unique(together, return_inverse=True, return_counts=True)
+        rare = counts[rows] <= MOST_FIELDS
+        self._keys, rows = np.unique(together[rare], return_inverse=True)
         by_row = np.argsort(rows, kind="stable")
-        self._owners = owners[by_row].astype(np.int32)
-        self._ends = np.searchsorted(rows[by_row], np.arange(len(keys) + 1))
-        self._slots, self._rows = hash_table(keys)
+        self._owners = owners[rare][by_row].astype(np.int32)
+        self._ends = np.searchsorted(rows[by_row], np.arange(len(self._keys) + 1))
+        self._slots, self._rows = hash_table(self._keys)
+        looked_for = set(self._owners.tolist())
+        self.searched = Counter(self._fields[owner].item.benchmark for owner in looked_for)
+        """benchmark -> fields that are looked for."""
+        for owner, field_ in enumerate(self._fields):
+            self.left_out[field_.item.benchmark, "template"] += owner not in looked_for
+        self.left_out = +self.left_out
 
     def _hashes(self, batch: TextBatch, index: int, item: Item) -> npt.NDArray[np.uint64]:
         """Return the different keys a field is found by; remember the field, or why it is not."""
-        from filters.kernels.contamination import grams, line_hash, telling
-
-        tokens, size = self.grams.tokens(batch, index), self.grams.size
-        if is_line := len(tokens.hashes) < size:
-            says = not tokens.bare.all() and len(fold(item.text).encode()) >= self.grams.shortest
-            found = np.array([line_hash(tokens.hashes)] if says else [], np.uint64)
-        else:
-            tells = telling(tokens.hashes, tokens.bare, size, LEAST_DIFFERENT)
-            found = np.unique(grams(tokens.hashes, size)[tells])
-        if not len(found):
-            self.left_out[item.benchmark, "too_short" if is_line else "says_nothing"] += 1
-            return found
-        self.fields.append(_Field(item, is_line))
+        tokens = self.grams.tokens(batch, index)
+        is_line = len(tokens.hashes) < self.grams.size
+        found = np.unique(_keys_of(tokens, self.grams.size)[0])
+        reason = "" if len(found) else "says_nothing"
+        if is_line and len(fold(item.text).encode()) < self.grams.shortest:
+            reason = "too_short"
+        if reason:
+            self.left_out[item.benchmark, reason] += 1
+            return found[:0]
+        self._fields.append(_Field(item, is_line))
         if is_line:
             self._longest_line = max(self._longest_line, len(tokens.hashes))
         return found
@@ -170,9 +176,9 @@ class BenchmarkIndex:
         for key, begin, length in zip(*(column.tolist() for column in keys), strict=True):
             text = places.folded(begin, length)
             for owner in self._owners[self._ends[key] : self._ends[key + 1]].tolist():
-                if text in self._proofs(self.fields[owner]):  # no false hit by equal hashes
+                if text in self._proofs(self._fields[owner]):  # no false hit by equal hashes
                     by_field.setdefault(owner, []).append((begin, length))
-        found = [self._hit(self.fields[owner], spans, places) for owner, spans in by_field.items()]
+        found = [self._hit(self._fields[owner], spans, places) for owner, spans in by_field.items()]
         yield from sorted(found, key=lambda hit: (-hit.value, *hit))
 
     def _hit(self, field_: _Field, spans: list[tuple[int, int]], places: Places) -> Hit:
@@ -195,16 +201,26 @@ class BenchmarkIndex:
     def _proofs(self, field_: _Field) -> frozenset[str]:
         """Return the folded grams of a field, or the one folded line."""
         if field_.proofs is None:
-            from filters.kernels.contamination import telling
-
             batch = TextBatch.of_text(field_.item.text)
             tokens = self.grams.tokens(batch, 0)
             places = Places(batch.bytes_of(0), tokens)
+            keys, firsts = _keys_of(tokens, self.grams.size)
             size = len(tokens.hashes) if field_.is_line else self.grams.size
-            least = 0 if field_.is_line else LEAST_DIFFERENT
-            tells = np.flatnonzero(telling(tokens.hashes, tokens.bare, size, least))
-            field_.proofs = frozenset(places.folded(begin, size) for begin in tells.tolist())
+            at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            wanted = firsts[self._keys[at] == keys].tolist()
+            field_.proofs = frozenset(places.folded(first, size) for first in wanted)
         return field_.proofs
+
+
+def _keys_of(tokens: Tokens, size: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return the hashes a field is found by and the token each begins at: grams, or one line."""
+    from filters.kernels.contamination import grams, line_hash, telling
+
+    if len(tokens.hashes) < size:
+        says = [] if tokens.bare.all() else [line_hash(tokens.hashes)]
+        return np.array(says, np.uint64), np.zeros(len(says), np.int64)
+    tells = telling(tokens.hashes, tokens.bare, size, LEAST_DIFFERENT)
+    return grams(tokens.hashes, size)[tells], np.flatnonzero(tells)
 
 
 def _longest_run(spans: Iterable[tuple[int, int]]) -> tuple[int, int]:
