@@ -27,10 +27,13 @@ class Desk(NamedTuple):
         dropped: pa.Table,
         *,
         features: pa.Table | None = None,
+        aside: pa.Table | None = None,
+        added: Count | None = None,
     ) -> ShardRecord:
         """Write both sides of a unit and return its record.
 
-        `dropped` has the columns rule, feature, value and limit; the stage is added here.
+        `dropped` has the columns rule, feature, value and limit; the stage is added here. `added`
+        are the copies among the kept.
         """
         stage = pa.array([self.stage] * dropped.num_rows, pa.string())
         dropped = dropped.append_column(schemas.DROPPED.field("stage"), stage)
@@ -39,7 +42,11 @@ class Desk(NamedTuple):
         files.write_parquet(dropped, "rejects")
         if features is not None:
             files.write_parquet(features, "features")
-        ledger = document_ledger(entered, kept, dropped)
+        if aside is not None:
+            files.write_parquet(aside, "aside")
+        ledger = document_ledger(entered, kept, dropped).model_copy(
+            update={"added": added or Count()}
+        )
         return save_record(self.root, ShardRecord(shard=shard, files=files.entries, ledger=ledger))
 
 

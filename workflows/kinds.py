@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from pipelines import (
     checks,
+    decontaminate,
     deduplicate,
     evaluate,
     extract,
     filter,
     instructions,
     judge,
+    mix,
     pretrain,
     source,
     tokenize,
@@ -32,6 +34,21 @@ _KINDS = (
     StageKind("filter", filter.FilterConfig, filter.run, "documents", _DOCUMENTS),
     StageKind("dedup", deduplicate.DedupConfig, deduplicate.run, "documents", _DOCUMENTS),
     StageKind("judge", judge.JudgeConfig, judge.run, "documents", _DOCUMENTS),
+    StageKind(
+        "decontaminate",
+        decontaminate.DecontaminateConfig,
+        decontaminate.run,
+        "documents",
+        {"documents": "documents", "benchmarks": "listing"},
+    ),
+    StageKind(
+        "mix",
+        mix.MixConfig,
+        mix.run,
+        "documents",
+        takes_many="documents",
+        checks=(checks.unique_copies,),  # one document through two slots would count twice
+    ),
     StageKind("tokenizer", tokenizer.TokenizerConfig, tokenizer.run, "tokenizer", _DOCUMENTS),
     StageKind(
         "tokens",

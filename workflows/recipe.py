@@ -14,7 +14,7 @@ from pipelines.workspace import Resources
 from workflows.errors import RecipeError
 from workflows.kinds import STAGE_KINDS
 from workflows.matrix import expand
-from workflows.stage import Stage, StageKind, nearest
+from workflows.stage import Product, Stage, StageKind, nearest
 
 Path_ = tuple[str | int, ...]
 Built = TypeVar("Built", bound=BaseModel)
@@ -255,9 +255,9 @@ def _needs(
     source: Source, stage: Path_, kind: StageKind, needs: Any, stages: dict[str, Any]
 ) -> dict[str, str]:
     at: Path_ = (*stage, "needs")
-    takes = kind.takes
     if needs is None:
         needs = {}
+    takes = kind.takes if kind.takes_many is None else _free_slots(source, at, kind, needs)
     if isinstance(needs, str):
         if len(takes) != 1:
             raise source.error(
@@ -287,6 +287,20 @@ def _needs(
                 f"{STAGE_KINDS[other].makes}",
             )
     return dict(needs)
+
+
+def _free_slots(source: Source, at: Path_, kind: StageKind, needs: Any) -> Mapping[str, Product]:
+    """Return the slots that a recipe names for a kind with `takes_many`."""
+    product = kind.takes_many
+    assert product is not None
+    if isinstance(needs, str):
+        return {product: product}
+    if not needs:
+        raise source.error(at, f"found no stage; write {{name: stage, ...}}, {product} each")
+    for slot in needs if isinstance(needs, dict) else ():
+        if not slot or not all(c.isalnum() or c in "-_" for c in slot):
+            raise source.error((*at, slot), "a slot's name is made of letters, digits, '-' and '_'")
+    return dict.fromkeys(needs, product) if isinstance(needs, dict) else {}
 
 
 def _in_order(source: Source, stages: list[Stage]) -> list[Stage]:
