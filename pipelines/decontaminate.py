@@ -1,6 +1,7 @@
 """Drop documents that hold benchmark items; a report leads from each hit to its item."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -128,6 +129,7 @@ def report(
     read: Benchmarks, index: BenchmarkIndex, hits: Iterable[pa.Table], config: DecontaminateConfig
 ) -> dict[str, Any]:
     """Return by benchmark what was looked for and what was found, as JSON values."""
+    items = Counter(name for name, _ in {(item.benchmark, item.item) for item in read.items})
     touched: dict[tuple[str, str, bool], set[str]] = {}
     for table in hits:
         columns = (table[n].to_pylist() for n in ("benchmark", "benchmark_item", "doc_id"))
@@ -147,7 +149,8 @@ def report(
         "unit": config.unit,
         "benchmarks": {
             name: {
-                "items": read.records[name],
+                "records": read.records[name],
+                "items": items[name],
                 "fields_searched": index.searched[name],
                 "fields_left_out": {r: n for (b, r), n in index.left_out.items() if b == name},
                 "fields_missing": {f: n for f, n in read.lacking[name].items() if n},

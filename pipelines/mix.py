@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -119,12 +120,15 @@ class SizesWorker:
 class MixWorker:
     """Keeps, copies and drops the documents of one unit by the factors of their groups."""
 
-    def __init__(self, desk: Desk, factors: Mapping[str, float], config: MixConfig) -> None:
+    def __init__(
+        self, desk: Desk, factors: Mapping[str, float], config: MixConfig, schema: pa.Schema
+    ) -> None:
         self._desk, self._factors, self._config = desk, factors, config
+        self._schema = schema
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, write both sides, return the record."""
-        documents = read_table(unit["path"])
+        documents = _with_columns(read_table(unit["path"]), self._schema)
         groups = groups_of(documents, unit["slot"], self._config)
         kept, dropped = sample(documents, groups, self._factors, self._config.seed)
         added = count_of(kept.filter(pc.greater(kept["copy"], 0)))
@@ -186,8 +190,8 @@ def factors_of(sizes: Mapping[str, Mapping[str, int]], config: MixConfig) -> dic
             known = [one for one in sizes if sizes[one][config.measure]]
             hint = unknown(config.by, name, known) if known else "the inputs hold no document"
             raise InputError(
-                f"mix.weights: {name!r} has weight {weight:g} and no documents: {hint}; correct "
-                "the name, or give it the weight 0"
+                f"mix.weights: {name!r} has weight {weight:g} and no documents; correct "
+                f"the name, or give it the weight 0: {hint}"
             )
     shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
     available = {name: sizes[name][config.measure] for name in shares if shares[name]}
@@ -220,15 +224,45 @@ def run(workspace: Workspace, config: MixConfig) -> StageOutput:
     sized = run_units(workspace, measured, partial(SizesWorker, root, attempt, config))
     there = _totals(workspace, sized)
     factors = factors_of(there, config)
-    worker = partial(MixWorker, desk_of(workspace), factors, config)
+    schema = _schema_of(units)
+    worker = partial(MixWorker, desk_of(workspace), factors, config, schema)
     records = run_units(workspace, units, worker)
     told = report(there, _totals(workspace, records), factors, config)
     files = ShardFiles(workspace.root, "report", attempt)
     files.write_bytes(json.dumps(told, indent=1, sort_keys=True).encode(), "aside", name=REPORT)
     narrow = tuple(entry for record in sized for entry in record.files)
-    schema = schemas.DOCUMENT.append(pa.field("copy", pa.int32()))
+    schema = schema.append(pa.field("copy", pa.int32()))
     extra = (*narrow, *files.entries)
     return stage_output(records, schema=schema.to_string(), info=told, extra_files=extra)
+
+
+def _schema_of(units: Iterable[MixUnit]) -> pa.Schema:
+    """Return the columns of all inputs together; what one lacks is null there."""
+    first = {unit.slot: unit.path for unit in reversed(list(units))}
+    found = {}
+    for slot, path in sorted(first.items()):
+        with storage.local(storage.at(path)) as local:
+            found[slot] = pq.read_schema(local).remove_metadata()
+        if "copy" in found[slot].names:
+            raise InputError(
+                f"mix: the input {slot!r} has a column `copy`: it is a mix already. Mix what that "
+                "one was made of, with all the weights in one stage."
+            )
+    try:
+        return pa.unify_schemas([schemas.DOCUMENT, *found.values()])
+    except pa.ArrowException as error:
+        raise InputError(
+            f"mix: the inputs {', '.join(found)} have a column of one name and two types: {error}. "
+            "Rename it where it is made."
+        ) from error
+
+
+def _with_columns(documents: pa.Table, schema: pa.Schema) -> pa.Table:
+    for column in schema:
+        if column.name not in documents.column_names:
+            nulls = pa.nulls(documents.num_rows, column.type)
+            documents = documents.append_column(column, nulls)
+    return documents.select(schema.names).cast(schema)
 
 
 def _totals(workspace: Workspace, records: Iterable[ShardRecord]) -> dict[str, dict[str, int]]:
