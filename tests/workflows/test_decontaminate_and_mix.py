@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.executors import InProcess, OnRay
 from tests.support.documents import prose
-from tests.support.runs import load, runner
+from tests.support.runs import digests, load, runner
 from workflows.errors import RecipeError, StageError
 from workflows.lineage.documents import explain, trace_text, way_of
 from workflows.lineage.graph import read_graph
@@ -101,3 +102,14 @@ def test_a_weight_of_no_input_names_the_nearest(tmp_path: Path) -> None:
     recipe = load(_recipe(tmp_path), mixed__weights="{web: 1, boks: 1}")
     with pytest.raises(StageError, match=r"'books' has 2 documents and no weight.*mean 'boks'"):
         runner(recipe).run(recipe)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_ray_gives_the_same_content(tmp_path: Path) -> None:
+    made = []
+    for name, executor in (("here", InProcess()), ("ray", OnRay())):
+        (tmp_path / name).mkdir()
+        recipe = load(_recipe(tmp_path / name))
+        made.append(digests(runner(recipe, executor).run(recipe)))  # type: ignore[arg-type]
+    assert made[0] == made[1]
