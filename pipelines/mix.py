@@ -81,14 +81,15 @@ def groups_of(documents: pa.Table, slot: str, config: MixConfig) -> pa.Array:
 
 def sizes_of(documents: pa.Table, groups: pa.Array) -> pa.Table:
     """Return (group, documents, bytes, tokens) of a table of documents, one row a group."""
-    from filters import features
+    from filters.text import TextBatch, chunks
 
+    counts = [TextBatch.of(chunk).token_counts() for chunk in chunks(documents["text"])]
     table = pa.table(
         {
             "group": groups,
             "documents": pa.array(np.ones(documents.num_rows, np.int64)),
             "bytes": pc.cast(pc.binary_length(documents["text"]), pa.int64()),
-            "tokens": features.compute(documents["text"])["tokens"],
+            "tokens": pa.array(np.concatenate([np.empty(0, np.int64), *counts])),
         }
     )
     return _summed(table)

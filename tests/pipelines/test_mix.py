@@ -2,11 +2,13 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from filters import features
 from pipelines import mix
 from pipelines.checks import Expectations, Result, keep_share, ledger_balances, one_schema
 from pipelines.checks import unique_copies as unique
@@ -63,6 +65,16 @@ def test_a_mix_passes_the_checks_of_its_kind_and_no_two_copies_are_neighbours(
     assert all(left != right for left, right in itertools.pairwise(ids))
 
 
+def test_sizes_are_documents_bytes_and_the_tokens_of_the_filters(tmp_path: Path) -> None:
+    texts = ["Don't split 3.14, please...", "漢字 and Latin", ""]
+    rows = [{"doc_id": str(n), "text": text} for n, text in enumerate(texts)]
+    output = _run(tmp_path, {"a": rows}, weights={"a": 1}, measure="tokens")
+    tokens = sum(features.compute(pa.array(texts))["tokens"].to_pylist())
+    size = sum(len(text.encode()) for text in texts)
+    there = {"documents": 3, "bytes": size, "tokens": tokens}
+    assert output.info["groups"]["a"]["there"] == output.info["groups"]["a"]["mixed"] == there
+
+
 def test_without_a_total_the_scarcest_group_is_used_once(tmp_path: Path) -> None:
     inputs = {"web": _rows("w", 400), "books": _rows("b", 60)}
     output = _run(tmp_path, inputs, weights={"web": 1, "books": 1}, measure="documents")
@@ -87,8 +99,6 @@ def test_one_input_is_split_by_a_column_and_the_rest_goes_together(tmp_path: Pat
 def test_what_happens_to_a_document_hangs_on_factor_seed_and_id_alone(
     count: int, factor: float
 ) -> None:
-    import pyarrow as pa
-
     table = pa.Table.from_pylist(_rows("d", count), schema=_SCHEMA)
     groups = pa.array(["g"] * count, pa.string())
     kept, dropped = mix.sample(table, groups, {"g": factor}, 7)

@@ -105,7 +105,9 @@ def test_a_weight_of_no_input_names_the_nearest(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.filterwarnings("default")  # Ray's own, in the driver
 def test_ray_gives_the_same_content(tmp_path: Path) -> None:
     made = []
     for name, executor in (("here", InProcess()), ("ray", OnRay())):
