@@ -97,7 +97,7 @@ def _run_again(tmp_path: Path, text: str, **config: Any) -> StageOutput:
 def test_no_documents_and_one_id_twice_lose_nothing(tmp_path: Path) -> None:
     _write(tmp_path, "quiz.jsonl", [{"q": ITEM}])
     rows = [{"doc_id": "d", "text": ITEM}, {"doc_id": "d", "text": prose(8)}]
-    output = _run(tmp_path, rows)
+    output = _run(tmp_path, rows, limit=1.0)  # at the limit is contaminated
     assert [row["text"] for row in rows_of(tmp_path, output, "data")] == [prose(8)]
     assert output.ledger.dropped["contaminated"].rows == 1
     empty = tmp_path / "empty"
