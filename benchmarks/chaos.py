@@ -4,8 +4,9 @@
 
 Runs a small recipe undisturbed on Ray, then again and again with one kill each: first one at each
 step of the protocol (`chaos_hook/sitecustomize.py`), then at random moments, at the driver, a
-worker or everything at once. After each kill the same command is run again, until the recipe is
-done; then a fresh store is begun. It fails unless every finished store holds the undisturbed
+worker, Ray's node or everything at once. A run survives its workers; Ray's node on this machine
+takes the driver with it. After each kill the same command is run again, until the recipe is done;
+then a fresh store is begun. It fails unless every finished store holds the undisturbed
 digests, every manifest's files are there, and each kill cost at most one shard a worker or one
 checkpoint interval.
 """
@@ -22,11 +23,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from benchmarks.chaos_hook.sitecustomize import STEPS
 from workflows.artifact import all_artifacts, missing_files
@@ -35,7 +36,10 @@ HOOK = Path(__file__).resolve().parent / "chaos_hook"
 PROJECT = HOOK.parents[1]
 WORKERS = 2
 CHECKPOINT_EVERY = 4
-VICTIMS = ("driver", "worker", "everything")
+VICTIMS = ("driver", "worker", "node", "everything")
+ENDS = {"worker": {0}, "node": {0, 1}}
+"""How a run may end by the victim of its kill; else: by itself, or by the kill."""
+NODE_LOST = "Ray's node on this machine ended"
 RECIPE = """\
 name: chaos
 store: ./store
@@ -74,7 +78,7 @@ class Kill:
     nth: int = 1
     victim: str = ""
     share: float = 0.0
-    """Of an undisturbed run's seconds."""
+    """Of an undisturbed run's seconds; of a resumed run's, by the stages that are left."""
 
     def __str__(self) -> str:
         where = f"{self.step} no. {self.nth}" if self.step else f"{self.victim} at {self.share:.0%}"
@@ -125,11 +129,16 @@ class Chaos:
         self.expected = digests(folder / "undisturbed" / "store")
         self.tally = Tally()
 
-    def strike_all(self, kills: list[Kill]) -> Tally:
-        """Carry out the kills, in stores that live until their recipe is done."""
+    def strike_all(self, kills: list[Kill], enough: int | None = None) -> Tally:
+        """Carry out the kills, in stores that live until their recipe is done.
+
+        `enough`: stop after so many that struck; a moment after the end of a run strikes nothing.
+        """
         current: Path | None = None
         struck: list[Kill] = []
         for number, kill in enumerate(kills):
+            if self.tally.kills == enough:
+                break
             if current is None:
                 current, struck = self._begin(f"{number:03d}"), []
             if self._strike(current, kill):
@@ -160,11 +169,14 @@ class Chaos:
         chaos = json.dumps({**plan, "killed": str(mark)}) if kill.step else ""
         run = self._run(folder, chaos)
         if kill.step:
-            self._finish(run, kill, may_fail=True)
+            self._finish(run, kill, {0, -signal.SIGKILL})
             return mark.exists()
-        time.sleep(kill.share * self.seconds)
+        left = 1 - len(digests(folder / "store")) / len(self.expected)
+        time.sleep(kill.share * self.seconds * left)
         hit = _kill(run, kill, random.Random(repr(kill)))
-        self._finish(run, kill, may_fail=True)
+        code = self._finish(run, kill, ENDS.get(kill.victim, {0, -signal.SIGKILL}))
+        if code == 1 and NODE_LOST not in (folder / "log.txt").read_text():
+            self.tally.problems.append(f"{kill}: the run ended without saying why")
         return hit
 
     def _run(self, folder: Path, chaos: str = "") -> subprocess.Popen[bytes]:
@@ -178,10 +190,13 @@ class Chaos:
                 start_new_session=True,
             )  # fmt: skip
 
-    def _finish(self, run: subprocess.Popen[bytes], kill: Kill, *, may_fail: bool = False) -> None:
+    def _finish(
+        self, run: subprocess.Popen[bytes], kill: Kill, allowed: Collection[int] = (0,)
+    ) -> int:
         code = run.wait(timeout=600)
-        if code not in ((0, -signal.SIGKILL) if may_fail else (0,)):
+        if code not in allowed:
             self.tally.problems.append(f"{kill}: the run ended with {code}")
+        return code
 
     def _state(self, folder: Path) -> str:
         done = digests(folder / "store")
@@ -254,8 +269,18 @@ def _kill(run: subprocess.Popen[bytes], kill: Kill, rng: random.Random) -> bool:
         for process in (psutil.Process(run.pid), *family):
             _end(process)
         return True
-    workers = [process for process in family if "ray::" in " ".join(_command(process))]
-    return _end(rng.choice(workers)) if workers else False
+    chosen = _nodes(family) if kill.victim == "node" else _workers(family)
+    return _end(rng.choice(chosen)) if chosen else False
+
+
+def _nodes(family: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in family if "raylet/raylet" in "".join(_command(process)[:1])]
+
+
+def _workers(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Ray's workers and actors; its agents are a part of the node, which ends with them."""
+    titles = {process: "".join(_command(process)[:1]) for process in family}
+    return [p for p, title in titles.items() if title.startswith("ray::") and "Agent" not in title]
 
 
 def _end(process: psutil.Process) -> bool:
@@ -286,7 +311,8 @@ def main() -> int:
         started = time.monotonic()
         chaos = Chaos(folder / "runs", training=training)
         print(f"undisturbed: {len(chaos.expected)} stages in {chaos.seconds:.1f} s")
-        tally = chaos.strike_all(plan_of(chosen.kills, chosen.seed, training=training))
+        kills = plan_of(2 * chosen.kills, chosen.seed, training=training)
+        tally = chaos.strike_all(kills, chosen.kills)
         for kill in tally.missed:
             print(f"struck nothing: {kill}")
         for problem in tally.problems:

@@ -7,6 +7,9 @@ ValueError
 import difflib
 from collections.abc import Iterable
 
+_SHOWN = 60
+"""Names that a message lists at most."""
+
 
 class FilterError(ValueError):
     """A setting, a text column or a model file that cannot be used."""
@@ -17,4 +20,7 @@ def unknown(kind: str, found: str, allowed: Iterable[str]) -> FilterError:
     names = sorted(allowed)
     nearest = difflib.get_close_matches(found, names, n=1, cutoff=0.4)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "use one of these."
-    return FilterError(f"unknown {kind} {found!r}; allowed: {', '.join(names)}; {hint}")
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return FilterError(
+        f"unknown {kind} {found!r}; allowed: {', '.join(names[:_SHOWN])}{more}; {hint}"
+    )

@@ -5,16 +5,32 @@ formulas as in datatrove 0.10.1), computed once; rules are then thresholds on th
 A ratio of nothing (no words, no lines) is 0.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from filters.kernels.characters import table
-from filters.text import TextBatch, check_words, chunks
+from filters.lang_scripts import scripts_of
+from filters.text import TextBatch, check_words, chunks, prefix
+
+if TYPE_CHECKING:
+    from filters.kernels.statistics import GivenWords
+
+PART_BYTES: Final = 4_000_000
+"""Texts are worked on in parts of this size, so that memory does not grow with the batch."""
+
+MOST_BYTES: Final = 8 << 20
+"""A longer text is measured by so much of its beginning: the tables of its n-grams take fifty times
+the memory of the text. `unmeasured_bytes` says what was left out."""
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Gopher's, case-sensitive."""
+
+CODE_CHARACTERS, MATH_COMMANDS = 0.05, 0.05
+"""From here on `route` says "code" or "math"."""
 
 FEATURES: Final = {
     "characters": pa.int64(),
@@ -34,32 +50,121 @@ FEATURES: Final = {
     "repeated_line_character_ratio": pa.float64(),
     **{f"top_{n}_gram_character_ratio": pa.float64() for n in (2, 3, 4)},
     **{f"repeated_{n}_gram_character_ratio": pa.float64() for n in range(5, 11)},
+    "c4_sentences": pa.int64(),  # of the lines C4 keeps (kernels/c4_lines.py)
+    "c4_lorem_ipsum_lines": pa.int64(),
+    "c4_curly_bracket_lines": pa.int64(),
+    "c4_fineweb_sentences": pa.int64(),  # the same three, lines without a terminal mark kept
+    "c4_fineweb_lorem_ipsum_lines": pa.int64(),
+    "c4_fineweb_curly_bracket_lines": pa.int64(),
+    "marked_line_ratio": pa.float64(),  # of lines between "\n" that are not blank, from here:
+    "short_line_ratio": pa.float64(),  # at most 30 characters
+    "repeated_nonblank_line_character_ratio": pa.float64(),  # over characters other than "\n"
+    "newline_ratio": pa.float64(),  # "\n" per token
+    "language_stop_words": pa.int64(),  # different ones of its language; null: none known
+    "mean_line_length": pa.float64(),  # characters between "\n"
+    "longest_line": pa.int64(),
+    "alphabetic_character_ratio": pa.float64(),  # over all characters, to the end
+    "digit_character_ratio": pa.float64(),
+    "white_space_character_ratio": pa.float64(),
+    "punctuation_character_ratio": pa.float64(),
+    "code_character_ratio": pa.float64(),  # {}()[];=<>_/\*&|+
+    "command_ratio": pa.float64(),  # a backslash before a letter, as in LaTeX, per token
 }
 """Name and type of each statistic, in the order of the rows of `batch_statistics`."""
 
 
-def compute(texts: pa.Array | pa.ChunkedArray, words: str = "unicode") -> pa.Table:
-    """Return the statistics of N texts: N rows, the columns of FEATURES.
+SCHEMA: Final = pa.schema(
+    [
+        *(pa.field(name, kind) for name, kind in FEATURES.items()),
+        pa.field("chunk_cuts", pa.int64()),  # of overlong chunks: filters/spacy_words.py
+        pa.field("unmeasured_bytes", pa.int64()),  # beyond MOST_BYTES
+        pa.field("language_script", pa.string()),  # null where the language is not known
+        pa.field("route", pa.string()),  # "code", "math", else the language_script
+    ]
+)
+"""What `compute` returns; the last two are what a limit may depend on."""
 
-    `texts` are strings without nulls (FilterError); linear in their size, one thread, and the
-    interpreter lock is free meanwhile. The first call of a process loads the compiled kernels.
+
+def compute(
+    texts: pa.Array | pa.ChunkedArray,
+    words: str = "unicode",
+    languages: pa.Array | pa.ChunkedArray | None = None,
+) -> pa.Table:
+    """Return the statistics of N texts: N rows, the columns of SCHEMA.
+
+    `texts` are strings without nulls (FilterError); `languages` their codes, of lid.176 or as
+    lang_Script, null where not known. Time is linear in the size of the texts whatever they hold,
+    memory is bounded (PART_BYTES, MOST_BYTES); one thread, and the interpreter lock is free
+    meanwhile. The first call of a process loads the compiled kernels.
     """
-    from filters.kernels.statistics import batch_statistics  # numba takes a second to import
-
     check_words(words)
-    packed_stop_words = np.array(
-        [int.from_bytes(word.encode(), "little") for word in STOP_WORDS], dtype=np.int64
-    )
-    tables = []
-    for chunk in chunks(texts):
-        batch = TextBatch.of(chunk)
-        rows = batch_statistics(batch.data, batch.offsets, table(), packed_stop_words)
-        columns = [
-            pa.array(values.astype(kind.to_pandas_dtype(), copy=False))
-            for values, kind in zip(rows, FEATURES.values(), strict=True)
-        ]
-        tables.append(pa.table(columns, schema=SCHEMA))
+    arrays = chunks(texts)
+    if languages is None:
+        languages = pa.nulls(sum(map(len, arrays)), pa.string())
+    tables, at = [], 0
+    for array in arrays:
+        scripts = scripts_of(languages.slice(at, len(array)), array)
+        at += len(array)
+        first = 0
+        for part in TextBatch.of(array).parts(PART_BYTES):
+            tables.append(_table(*_beginnings(part), scripts.slice(first, len(part)), words))
+            first += len(part)
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
-SCHEMA: Final = pa.schema([pa.field(name, kind) for name, kind in FEATURES.items()])
+def _beginnings(batch: TextBatch) -> tuple[TextBatch, npt.NDArray[np.int64]]:
+    """Return texts of at most MOST_BYTES, and how many bytes of each that leaves out."""
+    sizes = np.diff(batch.offsets)
+    if not (sizes > MOST_BYTES).any():
+        return batch, np.zeros(len(batch), dtype=np.int64)
+    texts = [prefix(batch, index, MOST_BYTES) for index in range(len(batch))]
+    cut = TextBatch.of(pa.array(texts, pa.large_string()))
+    return cut, sizes - np.diff(cut.offsets)
+
+
+def _table(
+    batch: TextBatch, unmeasured: npt.NDArray[np.int64], scripts: pa.Array, words: str
+) -> pa.Table:
+    from filters.kernels.statistics import batch_statistics  # numba takes a second to import
+    from filters.kernels.stop_words import NONE
+    from filters.stop_lists import stop_lists
+
+    gopher = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.int64)
+    lists = stop_lists(scripts.to_pylist())
+    given, cuts = _given_words(batch, words)
+    rows = batch_statistics(batch.data, batch.offsets, table(), gopher, lists, given)
+    columns = {
+        name: pa.array(values.astype(kind.to_pandas_dtype(), copy=False))
+        for (name, kind), values in zip(FEATURES.items(), rows, strict=True)
+    }
+    columns["language_stop_words"] = pc.if_else(
+        pa.array(lists.of_document != NONE), columns["language_stop_words"], None
+    )
+    columns["chunk_cuts"] = pa.array(cuts)
+    columns["unmeasured_bytes"] = pa.array(unmeasured)
+    columns["language_script"] = scripts
+    columns["route"] = _routes(columns["code_character_ratio"], columns["command_ratio"], scripts)
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _given_words(batch: TextBatch, words: str) -> tuple["GivenWords", npt.NDArray[np.int64]]:
+    """Return the words of a definition that the statistics pass does not find itself, and cuts."""
+    from filters.kernels.statistics import NO_WORDS, GivenWords
+
+    if words == "unicode":
+        return NO_WORDS, np.zeros(len(batch), dtype=np.int64)
+    from filters.spacy_words import spacy_words
+
+    spans = spacy_words().spans(batch)
+    return GivenWords(spans.starts, spans.stops, spans.firsts), spans.cuts
+
+
+def _routes(code: pa.Array, commands: pa.Array, scripts: pa.Array) -> pa.Array:
+    return pc.case_when(
+        pc.make_struct(
+            pc.greater_equal(commands, MATH_COMMANDS), pc.greater_equal(code, CODE_CHARACTERS)
+        ),
+        "math",
+        "code",
+        scripts,
+    )

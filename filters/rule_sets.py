@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from filters import fineweb2
+from filters.errors import unknown
 from filters.rules import Rule
 
 GOPHER: Final = (
@@ -38,7 +40,52 @@ GOPHER_REPETITION: Final = (
 )
 """Repetition rules of Gopher (the same, Table A1), as in datatrove's GopherRepetitionFilter."""
 
+
+def _c4(prefix: str) -> tuple[Rule, ...]:
+    return (
+        Rule("lorem_ipsum", f"{prefix}_lorem_ipsum_lines", "above", 0),
+        Rule("curly_bracket", f"{prefix}_curly_bracket_lines", "above", 0),
+        Rule("too_few_sentences", f"{prefix}_sentences", "below", 5),
+    )
+
+
+C4: Final = _c4("c4")
+"""C4 (Raffel et al. 2020, arXiv 1910.10683) as a verdict: what its line rules leave must hold five
+sentences, and no line that they leave a brace or "lorem ipsum". Lines are counted, not removed."""
+
+C4_FINEWEB: Final = _c4("c4_fineweb")
+"""The same as FineWeb applies it: lines need not end in a terminal mark (arXiv 2406.17557, 3.4)."""
+
+FINEWEB: Final = (
+    Rule("line_punct_ratio", "marked_line_ratio", "below", 0.12),
+    Rule("short_line_ratio", "short_line_ratio", "above", 0.67),
+    Rule("char_dup_ratio", "repeated_nonblank_line_character_ratio", "above", 0.01),
+    Rule("list_ratio", "newline_ratio", "above", 0.3),
+)
+"""FineWeb's own rules (arXiv 2406.17557, 3.6), limits of the code that made it: the text says 0.1
+for char_dup_ratio, datatrove's FineWebQualityFilter 0.01. A text of blank lines, "empty" there, has
+no line with a mark and is dropped as line_punct_ratio here."""
+
 RULE_SETS: Final[Mapping[str, tuple[Rule, ...]]] = {
     "gopher": GOPHER,
     "gopher_repetition": GOPHER_REPETITION,
+    "c4": C4,
+    "c4_fineweb": C4_FINEWEB,
+    "fineweb": FINEWEB,
 }
+
+
+def published(name: str) -> tuple[tuple[Rule, ...], str | None]:
+    """Return the rules of a name, and the lang_Script they are for where it says one.
+
+    Names are those of RULE_SETS, `fineweb2` (limits by the language of each document) and
+    `fineweb2/<lang_Script>`.
+    """
+    if name == fineweb2.FAMILY:
+        return fineweb2.family(), None
+    if name.startswith(f"{fineweb2.FAMILY}/"):
+        language = name.partition("/")[2]
+        return fineweb2.rules_of(language), language
+    if name not in RULE_SETS:
+        raise unknown("rule set", name, (*RULE_SETS, "fineweb2", "fineweb2/<lang_Script>"))
+    return RULE_SETS[name], None

@@ -1,7 +1,10 @@
 """A rule is a limit on a statistic; a rule set judges documents by an ordered table of rules."""
 
+import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -29,18 +32,50 @@ VERDICT: Final = pa.schema(
 lists hold every failed rule in order, with the values and the limits."""
 
 
+ROUTES: Final = ("language_script", "route")
+"""Columns of a features table that a rule's limit may depend on (filters/features.py)."""
+
+
 @dataclass(frozen=True)
 class Rule:
-    """Drop a document whose `feature` is strictly below, or strictly above, `limit`."""
+    """Drop a document whose `feature` is strictly below, or strictly above, its limit."""
 
     name: str
     feature: str
     drop: Literal["below", "above"]
     limit: float
+    """For all documents; with `limits`, for those that have none of their own."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Limits by the value of the column `by`."""
+    by: str = "language_script"
 
-    def fails(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def limits_of(self, statistics: pa.Table) -> npt.NDArray[np.float64]:
+        """Return the limit of each row of a features table, [N]."""
+        if not self.limits:
+            return np.full(statistics.num_rows, self.limit)
+        if self.by not in statistics.column_names:
+            raise FilterError(
+                f"rule {self.name!r} has a limit for each {self.by}, a column that the table lacks "
+                f"(found: {', '.join(statistics.column_names) or 'none'}); compute it with "
+                "filters.features.compute(texts, words, languages)"
+            )
+        routes = statistics[self.by].combine_chunks().dictionary_encode()
+        known = [self.limits.get(route, self.limit) for route in routes.dictionary.to_pylist()]
+        places = routes.indices.fill_null(len(known)).to_numpy()
+        limits: npt.NDArray[np.float64] = np.array([*known, self.limit])[places]
+        return limits
+
+    def fails(
+        self, values: npt.NDArray[np.float64], limits: npt.NDArray[np.float64] | float
+    ) -> npt.NDArray[np.bool_]:
         """Return which values drop their document; one that is not a number (NaN) does not."""
-        return values < self.limit if self.drop == "below" else values > self.limit
+        return values < limits if self.drop == "below" else values > limits
+
+    def moved(self, limit: float | Mapping[str, float]) -> "Rule":
+        """Return the rule with another limit, or with other limits for some routes."""
+        if isinstance(limit, Mapping):
+            return replace(self, limits={**self.limits, **limit})
+        return replace(self, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -50,6 +85,9 @@ class RuleSet:
     name: str
     rules: tuple[Rule, ...]
     words: str = "unicode"
+    language: str | None = None
+    """The lang_Script that every document is taken to be in; None: what its column `language`
+    says. Read by rules with limits or stop words of a language, and by no others."""
 
     def __post_init__(self) -> None:
         check_words(self.words)
@@ -64,42 +102,71 @@ class RuleSet:
     @classmethod
     def named(cls, name: str, words: str = "unicode") -> "RuleSet":
         """Return a published rule set (filters/rule_sets.py), for a definition of words."""
-        from filters.rule_sets import RULE_SETS  # the table is made of the class above
+        from filters import rule_sets  # its tables are made of the class above
 
-        if name not in RULE_SETS:
-            raise unknown("rule set", name, RULE_SETS)
-        return cls(name, RULE_SETS[name], words)
+        rules, language = rule_sets.published(name)
+        return cls(name, rules, words, language)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> "RuleSet":
+        """Return the rule set that a YAML file describes (filters/custom.py)."""
+        from filters.custom import read_file
+
+        return read_file(Path(path)).rule_set()
 
     @classmethod
     def combined(
         cls,
         names: Sequence[str],
         words: str = "unicode",
-        limits: Mapping[str, float] | None = None,
+        limits: Mapping[str, float | Mapping[str, float]] | None = None,
     ) -> "RuleSet":
         """Return several rule sets as one, in the order given, with some limits replaced."""
-        rules = tuple(rule for name in names for rule in cls.named(name, words).rules)
-        return cls("+".join(names), rules, words).with_limits(limits or {})
+        return cls.joined([cls.named(name, words) for name in names]).with_limits(limits or {})
 
-    def with_limits(self, limits: Mapping[str, float]) -> "RuleSet":
-        """Return the same rules with other limits, {rule: limit}."""
+    @classmethod
+    def joined(cls, sets: Sequence["RuleSet"]) -> "RuleSet":
+        """Return rule sets of one word definition, and at most one language, as one."""
+        languages = {each.language for each in sets} - {None}
+        definitions = {each.words for each in sets}
+        for what, found in (("language", languages), ("word definition", definitions)):
+            if len(found) > 1:
+                raise FilterError(
+                    f"rule sets {', '.join(each.name for each in sets)} are for more than one "
+                    f"{what} ({', '.join(sorted(map(str, found)))}); judge by each on its own"
+                )
+        return cls(
+            "+".join(each.name for each in sets),
+            tuple(rule for each in sets for rule in each.rules),
+            next(iter(definitions), "unicode"),
+            next(iter(languages), None),
+        )
+
+    def with_limits(self, limits: Mapping[str, float | Mapping[str, float]]) -> "RuleSet":
+        """Return the same rules with other limits: {rule: limit}, {rule: {route: limit}}.
+
+        A number replaces the limit of a rule, and where a rule has limits of routes (languages),
+        that of all other routes.
+        """
         for name, limit in limits.items():
             if name not in {rule.name for rule in self.rules}:
                 raise unknown(
                     f"rule (rule set {self.name!r})", name, [rule.name for rule in self.rules]
                 )
-            if np.isnan(limit):
+            if any(map(math.isnan, limit.values() if isinstance(limit, Mapping) else [limit])):
                 raise FilterError(
                     f"limit of rule {name!r} is NaN; allowed: any number: leave the rule's set "
                     "out, or use an infinite limit, to switch it off"
                 )
-        rules = (replace(rule, limit=limits.get(rule.name, rule.limit)) for rule in self.rules)
+        rules = (
+            rule.moved(limits[rule.name]) if rule.name in limits else rule for rule in self.rules
+        )
         return replace(self, rules=tuple(rules))
 
     def judge(self, documents: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return the kept and the dropped rows of a table with columns doc_id and text.
 
-        All columns are preserved; the dropped gain rule, feature, value, limit, failed_rules.
+        All columns are preserved; the dropped gain those of VERDICT.
         """
         missing = sorted({"doc_id", "text"} - set(documents.column_names))
         if missing:
@@ -107,21 +174,29 @@ class RuleSet:
                 f"documents lack the column {', '.join(missing)} (found: "
                 f"{', '.join(documents.column_names) or 'none'}); rename or add it first"
             )
-        statistics = features.compute(documents["text"], self.words)
-        return split(documents, self.verdicts(statistics))
+        return split(documents, self.verdicts(self.statistics(documents)))
+
+    def statistics(self, documents: pa.Table) -> pa.Table:
+        """Return what the rules are about: features.SCHEMA, and language_score where there is one.
+
+        The column `language` (codes of lid.176, or lang_Scripts) is read where it is present.
+        """
+        languages = documents["language"] if "language" in documents.column_names else None
+        if self.language is not None:
+            languages = pa.array([self.language] * documents.num_rows, pa.string())
+        statistics = features.compute(documents["text"], self.words, languages)
+        if "language_score" in documents.column_names:
+            statistics = statistics.append_column("language_score", documents["language_score"])
+        return statistics
 
     def verdicts(self, statistics: pa.Table) -> pa.Table:
         """Return a VERDICT for each row of statistics, stored or just computed; no text needed."""
-        values_RN = self._values(statistics)
-        failed_RN = np.zeros(values_RN.shape, dtype=np.bool_)
-        for row, rule in enumerate(self.rules):
-            failed_RN[row] = rule.fails(values_RN[row])
+        values_RN, limits_RN, failed_RN = self._compare(statistics)
         documents, rules = np.nonzero(failed_RN.T)  # by document, then in the order of rules
         ends = np.searchsorted(documents, np.arange(statistics.num_rows + 1)).astype(np.int32)
-        values = values_RN[rules, documents]
+        values, limits = values_RN[rules, documents], limits_RN[rules, documents]
         names = pa.array([rule.name for rule in self.rules], pa.string()).take(pa.array(rules))
         sources = pa.array([rule.feature for rule in self.rules], pa.string()).take(pa.array(rules))
-        limits = np.array([rule.limit for rule in self.rules], dtype=np.float64)[rules]
         first = pa.array(ends[:-1], mask=ends[:-1] == ends[1:])
         columns = [column.take(first) for column in (names, sources)]
         columns += [pa.array(column).take(first) for column in (values, limits)]
@@ -131,27 +206,62 @@ class RuleSet:
         ]
         return pa.table(columns, schema=VERDICT)
 
-    def explain(self, text: str) -> Explanation:
-        """Return each rule's statistic, limit and outcome for one text; print it to read it."""
-        statistics = features.compute(pa.array([text], pa.large_string()), self.words)
+    def explain(
+        self, text: str, language: str | None = None, language_score: float | None = None
+    ) -> Explanation:
+        """Return each rule's statistic, limit and outcome for one text; print it to read it.
+
+        Rules that depend on the language of a document need to be told (FilterError).
+        """
+        document: dict[str, pa.Array] = {"text": pa.array([text], pa.large_string())}
+        if language is not None:
+            document["language"] = pa.array([language], pa.string())
+        if language_score is not None:
+            document["language_score"] = pa.array([language_score], pa.float64())
+        statistics = self.statistics(pa.table(document))
+        compared = (matrix[:, 0].tolist() for matrix in self._compare(statistics))
         findings = tuple(
-            Finding(rule.name, rule.feature, rule.drop, float(value), rule.limit, bool(failed))
-            for rule, value in zip(self.rules, self._values(statistics)[:, 0], strict=True)
-            for failed in rule.fails(np.array([value]))
+            Finding(rule.name, rule.feature, rule.drop, value, limit, failed)
+            for rule, value, limit, failed in zip(self.rules, *compared, strict=True)
         )
         return Explanation(self.name, findings, statistics.to_pylist()[0])
 
-    def _values(self, statistics: pa.Table) -> npt.NDArray[np.float64]:
-        values_RN = np.empty((len(self.rules), statistics.num_rows), dtype=np.float64)
+    def _compare(
+        self, statistics: pa.Table
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Return the value, the limit and whether it fails, of each rule and document, [R, N]."""
+        shape = (len(self.rules), statistics.num_rows)
+        values_RN, limits_RN = np.empty(shape), np.empty(shape)
+        failed_RN = np.zeros(shape, dtype=np.bool_)
         for row, rule in enumerate(self.rules):
-            if rule.feature not in statistics.column_names:
-                raise FilterError(
-                    f"rule {rule.name!r} needs the statistic {rule.feature!r}, which the table "
-                    f"lacks (found: {', '.join(statistics.column_names) or 'none'}); compute it "
-                    "with filters.features.compute(texts)"
-                )
-            values_RN[row] = statistics[rule.feature].to_numpy()
-        return values_RN
+            limits_RN[row] = rule.limits_of(statistics)
+            values_RN[row] = _values(rule, statistics, limits_RN[row])
+            failed_RN[row] = rule.fails(values_RN[row], limits_RN[row])
+        return values_RN, limits_RN, failed_RN
+
+
+def _values(
+    rule: Rule, statistics: pa.Table, limits: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return what a rule looks at, [N]; a null is an error unless the limit is infinite."""
+    told = "compute it with filters.features.compute(texts, words, languages)"
+    if rule.feature == "language_score":
+        told = "give documents the columns language and language_score (filters.language)"
+    if rule.feature not in statistics.column_names:
+        raise FilterError(
+            f"rule {rule.name!r} needs the statistic {rule.feature!r}, which the table lacks "
+            f"(found: {', '.join(statistics.column_names) or 'none'}); {told}"
+        )
+    column = statistics[rule.feature]
+    values: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    if column.null_count:
+        unknown_here = column.is_null().to_numpy() & np.isfinite(limits)
+        if unknown_here.any():
+            raise FilterError(
+                f"rule {rule.name!r} needs the statistic {rule.feature!r}, which is null in row "
+                f"{int(unknown_here.argmax())} ({int(unknown_here.sum())} in all); {told}"
+            )
+    return values
 
 
 def split(documents: pa.Table, verdicts: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -168,6 +278,6 @@ def split(documents: pa.Table, verdicts: pa.Table) -> tuple[pa.Table, pa.Table]:
     keep = verdicts["rule"].is_null()
     kept = documents.filter(keep)
     dropped, reasons = documents.filter(pc.invert(keep)), verdicts.filter(pc.invert(keep))
-    for name in ("rule", "feature", "value", "limit", "failed_rules"):
+    for name in VERDICT.names:
         dropped = dropped.append_column(VERDICT.field(name), reasons[name])
     return kept, dropped

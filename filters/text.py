@@ -14,8 +14,11 @@ So "don't", "3.14" and "snake_case" are one token, "well-known" is three, as in 
 as in spaCy; a run of Chinese or Thai is as many words as it has characters, because no dictionary
 is asked, and Korean is split at its spaces. White space is `str.isspace`, and in no word. The
 definition is part of every threshold: English limits do not carry over to other scripts.
+
+Under `words="spacy"` words are those of spaCy's English tokenizer (filters/spacy_words.py).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,18 +28,17 @@ import pyarrow as pa
 from filters.errors import FilterError, unknown
 from filters.kernels.characters import table
 
-WORD_DEFINITIONS = ("unicode",)
+WORD_DEFINITIONS = ("unicode", "spacy")
 
 
 def check_words(words: str) -> str:
-    """Return the name of a word definition; raise FilterError where there is none."""
-    if words == "spacy":
-        raise FilterError(
-            "word definition 'spacy' is not available yet; allowed: 'unicode', with limits of "
-            "your own where spaCy's words gave others"
-        )
+    """Return the name of a word definition; raise FilterError where it is none, or not there."""
     if words not in WORD_DEFINITIONS:
         raise unknown("word definition", words, WORD_DEFINITIONS)
+    if words == "spacy":
+        from filters.spacy_words import check_installed
+
+        check_installed()
     return words
 
 
@@ -71,6 +73,15 @@ class TextBatch:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def parts(self, most_bytes: int) -> Iterator["TextBatch"]:
+        """Yield the batch in order, in parts of at most so many bytes, or of one longer text."""
+        first = 0
+        while first < len(self):
+            last = int(np.searchsorted(self.offsets, self.offsets[first] + most_bytes, "right")) - 1
+            last = max(last, first + 1)
+            yield TextBatch(self.data, self.offsets[first : last + 1])
+            first = last
 
     def bytes_of(self, index: int) -> bytes:
         """Return the UTF-8 bytes of one text."""

@@ -1,25 +1,21 @@
 """The two executors of units: this process, and Ray Data with a pool of actors."""
 
 import json
-import logging
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Thread
 from typing import Any
 
 from pipelines.errors import InputError, PipelineError, StoreError, WorkerError
+from pipelines.ray_node import SPARE_CPUS, start_ray
 from pipelines.shards import ShardRecord
 from pipelines.stopping import Stopped, StopSign
 from pipelines.workspace import Capacity, Resources, Stop, UnitWorker, WorkerFactory
 
 _POLL = 0.2
-_SPARE_CPUS = 2
-_starting = Lock()
 _ERRORS = {kind.__name__: kind for kind in (InputError, StoreError)}
 
 
@@ -76,7 +72,7 @@ class OnRay:
 
         found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         return Capacity(
-            cpus=max(1.0, found.get("CPU", 1.0) - _SPARE_CPUS),
+            cpus=max(1.0, found.get("CPU", 1.0) - SPARE_CPUS),
             memory_gb=found.get("memory", 0.0) / 1e9,
             gpus=found.get("GPU", 0.0),
         )
@@ -224,116 +220,3 @@ def _record_or_raise(result: Mapping[str, Any]) -> ShardRecord:
         worker_traceback=str(result.get("traceback", "")),
         may_pass=bool(result.get("may_pass")),
     )
-
-
-def start_ray(address: str | None = None) -> None:
-    """Connect to a cluster, or start Ray on this machine; does nothing when Ray is already up.
-
-    The first start on a cold disk can time out while Ray's agents import: tried twice.
-    """
-    import ray
-
-    with _starting:  # stages that run at the same time share one Ray
-        if not ray.is_initialized():
-            _in_a_lasting_thread(lambda: _start_ray(address))
-
-
-def _in_a_lasting_thread(start: Callable[[], None]) -> None:
-    """Call `start` in a thread that lives as long as this process.
-
-    The kernel ends Ray's processes when the *thread* that started them ends (PR_SET_PDEATHSIG), and
-    the first stage to need Ray runs in a thread that ends with it.
-    """
-    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def live() -> None:
-        try:
-            start()
-        except BaseException as error:  # noqa: BLE001  a thread's edge: raised again below
-            outcome.put(error)
-            return
-        outcome.put(None)
-        Event().wait()
-
-    Thread(target=live, name="ray-owner", daemon=True).start()
-    failure = outcome.get()
-    if failure is not None:
-        raise failure
-
-
-def _start_ray(address: str | None) -> None:
-    import ray
-
-    _quiet_ray()
-    if address is not None:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        return
-    for attempt in (1, 2):
-        try:
-            _start_local()
-        except (RuntimeError, TimeoutError, ConnectionError) as error:
-            ray.shutdown()
-            if attempt == 2:
-                raise WorkerError(
-                    f"Ray did not start on this machine: {error}. Look at /tmp/ray/session_latest/"
-                    "logs, make sure memory and /dev/shm are not exhausted, and run again."
-                ) from error
-        else:
-            return
-
-
-def _start_local() -> None:
-    import ray
-
-    with _silenced_stderr():
-        ray.init(
-            address="local",
-            # Ray Data hangs without a word when its actors leave less than one CPU to its own
-            # read and write tasks, so there are always a few logical CPUs to spare.
-            num_cpus=len(os.sched_getaffinity(0)) + _SPARE_CPUS,
-            object_store_memory=256 << 20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}},
-        )
-
-
-def _quiet_ray() -> None:
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    # Else a warning about Ray Data's own actors, which nobody here can act on, is printed.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-@contextmanager
-def _silenced_stderr() -> Iterator[None]:
-    """Keep start-up chatter of Ray's child processes off the terminal."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
-
-
-def stop_ray() -> None:
-    """Shut Ray down if this process started it."""
-    if "ray" not in sys.modules:
-        return
-    import ray
-
-    if ray.is_initialized():
-        ray.shutdown()

@@ -1,17 +1,23 @@
 """Keep the documents worth reading: language, then rules over statistics computed once."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from filters.custom import CustomRule
 from pipelines import schemas
+from pipelines.bisection import apart
 from pipelines.documents import Desk, desk_of
 from pipelines.shards import ShardRecord, read_table
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import StageOutput, Workspace
+
+if TYPE_CHECKING:
+    from filters import RuleSet
 
 
 class FilterConfig(BaseModel):
@@ -20,60 +26,64 @@ class FilterConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     rules: tuple[str, ...] = ("gopher_repetition", "gopher")
     """Rule sets in the order that assigns reasons (filters/rule_sets.py)."""
+    custom: tuple[CustomRule, ...] = ()
+    """Rules of one's own, after those (filters/custom.py)."""
     languages: tuple[str, ...] = ()
     """Allowed ISO 639 codes as fastText's lid.176 writes them; empty: all."""
     min_language_score: float = Field(default=0.65, ge=0, le=1)
     """FineWeb's threshold (arXiv 2406.17557, 3.3)."""
-    limits: Mapping[str, float] = {}
-    """Limits that replace a rule set's own: {rule: limit}."""
-    words: Literal["unicode"] = "unicode"
+    limits: Mapping[str, float | Mapping[str, float]] = {}
+    """Limits that replace a rule set's own: {rule: limit}, or {rule: {lang_Script: limit}}."""
+    words: Literal["unicode", "spacy"] = "unicode"
     """What a word is; part of every threshold."""
 
     @model_validator(mode="after")
     def _rules_exist(self) -> Self:
+        self.text_rules()
+        return self
+
+    def text_rules(self) -> "RuleSet":
+        """Return the rules on a text's statistics; those on its language come before them."""
         from filters import RuleSet
 
-        RuleSet.combined(self.rules, self.words, self.limits)
-        return self
+        published = RuleSet.combined(self.rules, self.words)
+        own = tuple(rule.rule() for rule in self.custom)
+        together = replace(published, rules=(*published.rules, *own))
+        return together.with_limits(self.limits)
 
 
 class FilterWorker:
     """Judges one unit: kept documents, dropped documents with their verdicts, the statistics."""
 
     def __init__(self, desk: Desk, config: FilterConfig) -> None:
-        from filters import RuleSet
         from filters.language import LanguageFilter, LanguageIdentifier
 
         self._desk = desk
-        self._words = config.words
         self._language = LanguageFilter(
             LanguageIdentifier.bundled(), config.languages, config.min_language_score
         )
-        text_rules = RuleSet.combined(config.rules, config.words, config.limits)
-        self._rules = RuleSet(
-            f"language+{text_rules.name}",
-            (*self._language.rules.rules, *text_rules.rules),
-            config.words,
-        )
+        text_rules = config.text_rules()
+        self._rules = replace(text_rules, rules=(*self._language.rules.rules, *text_rules.rules))
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""
         documents = read_table(unit["path"])
-        kept, dropped, statistics = self._judge(documents)
+        judged, failed = apart(documents, self._judge)
+        kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
+        dropped = pa.concat_tables([dropped, failed], promote_options="default")
         return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
 
     def _judge(self, documents: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Return kept, dropped and the statistics of all; a statistic is computed once."""
-        from filters import features
         from filters.rules import split
 
         language = self._language.features(documents["text"])
-        statistics = features.compute(documents["text"], self._words)
-        for name in language.column_names:
-            statistics = statistics.append_column(name, language[name])
         for name in ("language", "language_score"):
             at = documents.column_names.index(name)
             documents = documents.set_column(at, schemas.DOCUMENT.field(name), language[name])
+        statistics = self._rules.statistics(documents)
+        for name in ("language", "language_allowed"):
+            statistics = statistics.append_column(name, language[name])
         kept, dropped = split(documents, self._rules.verdicts(statistics))
         return kept, dropped, statistics.add_column(0, "doc_id", documents["doc_id"])
 

@@ -134,7 +134,9 @@ class MixWorker:
         kept, dropped = sample(documents, groups, self._factors, self._config.seed)
         added = count_of(kept.filter(pc.greater(kept["copy"], 0)))
         sizes = sizes_of(kept, groups_of(kept, unit["slot"], self._config))
-        return self._desk.publish(unit["shard"], documents, kept, dropped, aside=sizes, added=added)
+        record = self._desk.record(unit["shard"], documents, kept, dropped, aside=sizes)
+        ledger = record.ledger.model_copy(update={"added": added})
+        return save_record(self._desk.root, record.model_copy(update={"ledger": ledger}))
 
 
 def sample(

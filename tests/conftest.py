@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    from pipelines.executors import start_ray, stop_ray
+    from pipelines.ray_node import start_ray, stop_ray
 
     start_ray()
     yield

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pipelines import (
     checks,
+    clean,
     decontaminate,
     deduplicate,
     evaluate,
@@ -13,10 +14,13 @@ from pipelines import (
     judge,
     mix,
     pretrain,
+    screen,
     source,
     tokenize,
     tokenizer,
 )
+from pipelines.dedup.alarms import no_alarm
+from pipelines.dedup.layout import AGAINST
 from workflows.stage import Product, StageKind
 
 _DOCUMENTS: Mapping[str, Product] = {"documents": "documents"}
@@ -31,8 +35,30 @@ _KINDS = (
         {"source": "listing"},
         checks=(checks.unique_ids,),  # the stages after it only ever take documents away
     ),
+    StageKind("clean", clean.CleanConfig, clean.run, "documents", _DOCUMENTS),
     StageKind("filter", filter.FilterConfig, filter.run, "documents", _DOCUMENTS),
-    StageKind("dedup", deduplicate.DedupConfig, deduplicate.run, "documents", _DOCUMENTS),
+    StageKind(
+        "screen",
+        screen.ScreenConfig,
+        screen.run,
+        "documents",
+        {
+            **_DOCUMENTS,
+            "url_lists": "listing",
+            "word_lists": "listing",
+            "toxicity_model": "listing",
+        },
+        optional=frozenset(screen.SLOTS),
+    ),
+    StageKind(
+        "dedup",
+        deduplicate.DedupConfig,
+        deduplicate.run,
+        "documents",
+        {"documents": "documents", **dict.fromkeys(AGAINST, "documents")},
+        optional=frozenset(AGAINST),
+        checks=(no_alarm,),
+    ),
     StageKind("judge", judge.JudgeConfig, judge.run, "documents", _DOCUMENTS),
     StageKind(
         "decontaminate",

@@ -259,11 +259,12 @@ def _needs(
         needs = {}
     takes = kind.takes if kind.takes_many is None else _free_slots(source, at, kind, needs)
     if isinstance(needs, str):
-        if len(takes) != 1:
+        required = [slot for slot in takes if slot not in kind.optional]
+        if len(required) != 1:
             raise source.error(
                 at, f"found one stage; name each slot: {{{', '.join(f'{s}: ...' for s in takes)}}}"
             )
-        needs = {next(iter(takes)): needs}
+        needs = {required[0]: needs}
     if not isinstance(needs, dict):
         raise source.error(at, f"found {needs!r}; write a stage's name or {{slot: stage, ...}}")
     _known_keys(source, at, needs, list(takes))

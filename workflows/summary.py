@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.ledger import Change
 from pipelines.storage import StorePath, relative
 from workflows.artifact import Artifact, Manifest
 
@@ -33,7 +34,7 @@ def page(
 
 
 def funnel(manifests: Iterable[Manifest]) -> str:
-    """Return documents and bytes through the stages, and what each rule dropped."""
+    """Return documents and bytes through the stages, what rules dropped and what edits changed."""
     lines = [f"{'FUNNEL':<16}{'documents in':>14}{'dropped':>10}{'kept':>10}{'kept MB':>10}"]
     for manifest in manifests:
         ledger = manifest.ledger
@@ -53,7 +54,15 @@ def funnel(manifests: Iterable[Manifest]) -> str:
             rest = sum(count.rows for _, count in ranked[_RULES_SHOWN:])
             label = f"{len(ranked) - _RULES_SHOWN} more rules"
             lines.append(f"    {label:<34}{rest:>8,}  {rest / ledger.entered.rows:>6.1%}")
+        lines += [
+            f"    {f'edited: {edit}':<34}{change.rows:>8,}  {_bytes_changed(change)}"
+            for edit, change in ledger.edited.items()
+        ]
     return "\n".join(lines)
+
+
+def _bytes_changed(change: Change) -> str:
+    return f"-{change.removed:,} +{change.added:,} bytes"
 
 
 def _bar(share: float, width: int = 20) -> str:
@@ -214,5 +223,9 @@ def describe(artifact: Artifact) -> str:
     if m.ledger.added.rows:
         lines.append(f"           {m.ledger.added.rows:,} further copies among the kept")
     lines += [f"           {rule}: {c.rows:,} dropped" for rule, c in ledger.dropped.items()]
+    lines += [
+        f"           {edit}: {change.rows:,} edited, {_bytes_changed(change)}"
+        for edit, change in ledger.edited.items()
+    ]
     lines += [f"  metric   {name}: {value:,.4g}" for name, value in m.metrics.items()]
     return "\n".join(lines)

@@ -6,6 +6,8 @@ from filters.kernels.words import Bytes, decode
 
 _NEWLINE, _CARRIAGE_RETURN, _DOT, _HASH, _DASH = 10, 13, 46, 35, 45
 _BULLET, _ELLIPSIS = 0x2022, 0x2026
+_CHARACTER = -1
+"""In place of a number of dots: the line ends in the one character "…"."""
 
 
 @compiled
@@ -39,7 +41,7 @@ def count_lines(data: Bytes, begin: int, end: int, properties: Bytes) -> tuple[i
         bits = integer(properties[code])
         if bits & LINE_BREAK:
             lines += 1
-            ellipses += dots >= 3
+            ellipses += dots >= 3 or dots == _CHARACTER
             line_open, blank, dots, spaced = False, True, 0, False
             if code == _CARRIAGE_RETURN and at < end and data[at] == _NEWLINE:
                 at += 1
@@ -51,11 +53,11 @@ def count_lines(data: Bytes, begin: int, end: int, properties: Bytes) -> tuple[i
         if blank:
             bullets += code in (_BULLET, _DASH)
         dots = 0 if spaced else dots
-        dots = 3 if code == _ELLIPSIS else (dots + 1 if code == _DOT else 0)
+        dots = _CHARACTER if code == _ELLIPSIS else (max(dots, 0) + 1 if code == _DOT else 0)
         blank, spaced = False, False
     if line_open:
         lines += 1
-        ellipses += dots >= 3
+        ellipses += dots >= 3 or dots == _CHARACTER
     return lines, bullets, ellipses
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.kernels.characters import (
-    APOSTROPHE,
     CLASS,
     DIGIT,
     EXTEND,
@@ -30,6 +29,7 @@ _STIR = np.uint64(0xD6E8FEB86659FD93)
 _ONE = np.uint64(1)
 _HALF = np.uint64(32)
 _DOT, _COMMA = 46, 44
+_APOSTROPHES = (0x27, 0x2019)
 
 
 @compiled
@@ -105,7 +105,7 @@ def _joins(  # noqa: PLR0917
     if after >= end:
         return False
     follower = integer(properties[decode(data, after, end)[0]])
-    if properties[code] & APOSTROPHE:
+    if code in _APOSTROPHES:
         return follower & CLASS == WORD
     joint = code in (_DOT, _COMMA)
     return bool(joint and base_bits & DIGIT != 0 and follower & DIGIT != 0)

@@ -19,6 +19,7 @@ KILLS = [
     Kill(SEED, step="manifest-link", nth=3),
     Kill(SEED, step="lease-link", nth=4),
     Kill(SEED, victim="worker", share=0.5),
+    Kill(SEED, victim="node", share=0.5),
     Kill(SEED, victim="everything", share=0.6),
 ]
 

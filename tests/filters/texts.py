@@ -21,6 +21,30 @@ crafted_text = st.one_of(
 ).map("".join)
 """Texts dense in all that the definitions of words and lines distinguish, and in repetition."""
 
+_LINE_PIECES = st.sampled_from(
+    [
+        "lorem ipsum", "Lorem Ipsum", "javascript", "JavaScript", "java[1]script", "{", "}", "use",
+        "terms of use", "privacy policy", "use coo\u212aies", "uses cookies", "use of  cookies",
+        "cookie\tpolicy", "[1]", "[]", "[edit]", "[citation needed]", "[citation", "[١]", "[12",
+        ". ", "...", "…", '."', "?) ", "。", "。「", "! ", "' ", "one two three", "word", "3.14",
+        "\\frac", "\\\\x", "{};()", "ใน", "ที่", "และ", "།", "bok kei", "bokkei", "のは", "der ",
+        "x" * 1001, "y" * 1000, "ß", "İ", "\x00", "שלום", "مرحبا؟", "\u202eabc",
+        *"\n\n\n\n\r\x1c\u2028 \t\xa0", "\r\n", "  ", "same line of text.\n",
+    ]
+)  # fmt: skip
+crafted_lines = st.lists(_LINE_PIECES, max_size=40).map("".join)
+"""Texts dense in what the rules of C4 and FineWeb look for."""
+
+ODD_TEXTS = (
+    "\n", "\n\n", "a\n", "\na", " \n ", "\r", "\r\n", "[1] [2] [3]", "a b [1] c. [2]", "\x00\n\x00",
+    "….", "…...", "One. Two? Three! four", "Mr. X. Y met. Dr.", "a b.. c... d. e", "e.g. it etc. N",
+    "He left. (Why?) Nobody knows.", "終わり。次。 また",
+    "3.14 is one more",
+    ". . . a", "a b c{ javascript.", "javascript {a b c.", "a b lorem ipsum {.", "[citation needed",
+    "same same same.\nsame same same.\n \n \n", "x" * 30 + "\n" + "x" * 31,
+    "\ufeffbom", "\U0010ffff",
+)  # fmt: skip
+
 PROSE = (
     "A lighthouse keeper in the north wrote down the weather every evening for forty years. He "
     "noted that storms came from the west, and that gulls were quiet before them. Nobody asked "

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -138,11 +138,17 @@ def test_an_exception_of_the_listener_stops_the_workers(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         run(make_job(tmp_path), stop)
-    own = [p for p in psutil.Process().children(recursive=True) if p.is_running()]
-    _, alive = psutil.wait_procs(
-        [p for p in own if "RayTrainWorker" in " ".join(p.cmdline())], timeout=20
-    )
+    own = psutil.Process().children(recursive=True)
+    _, alive = psutil.wait_procs([p for p in own if "RayTrainWorker" in title(p)], timeout=20)
     assert not alive
+
+
+def title(process: psutil.Process) -> str:
+    """The command line of a process, '' of one that has ended meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 def test_a_failing_worker_says_what_to_do(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import LedgerError
-from pipelines.ledger import Count, Ledger, add_ledgers
+from pipelines.ledger import Change, Count, Ledger, add_ledgers
 
 counts = st.builds(Count, rows=st.integers(0, 1000), bytes=st.integers(0, 10**6))
 
@@ -15,7 +15,10 @@ def balanced(draw: st.DrawFn) -> Ledger:
     entered = kept
     for count in dropped.values():
         entered += count
-    return Ledger(entered=entered, kept=kept, dropped=dropped)
+    removed = draw(st.dictionaries(st.sampled_from(["x", "y"]), st.integers(0, 1000)))
+    edited = {edit: Change(rows=1, removed=size + 3, added=3) for edit, size in removed.items()}
+    entered += Count(bytes=sum(removed.values()))
+    return Ledger(entered=entered, kept=kept, dropped=dropped, edited=edited)
 
 
 @given(st.lists(balanced()))
@@ -41,3 +44,17 @@ def test_lost_bytes_are_noticed() -> None:
 def test_units_do_not_mix() -> None:
     with pytest.raises(LedgerError, match="pairs"):
         add_ledgers([Ledger(unit="pairs")])
+
+
+def test_bytes_that_an_edit_took_out_or_put_in_are_part_of_the_books() -> None:
+    entered, kept = Count(rows=1, bytes=10), Count(rows=1, bytes=9)
+    edited = {"pii.email": Change(rows=1, removed=8, added=7)}
+    Ledger(entered=entered, kept=kept, edited=edited).balance("stage")
+    edited = {"pii.email": Change(rows=1, removed=8, added=6)}
+    with pytest.raises(LedgerError, match="edits removed 8 and added 6"):
+        Ledger(entered=entered, kept=kept, edited=edited).balance("stage")
+
+
+def test_a_ledger_of_an_older_manifest_has_no_edits() -> None:
+    old = '{"unit": "documents", "entered": {"rows": 1}, "kept": {"rows": 1}, "dropped": {}}'
+    assert Ledger.model_validate_json(old).balance("stage").edited == {}

@@ -100,3 +100,14 @@ def test_a_missing_recipe_says_so(tmp_path: Path) -> None:
 def test_yaml_never_builds_objects(tmp_path: Path) -> None:
     with pytest.raises(RecipeError):
         _load(tmp_path, GOOD.replace("name: small", "name: !!python/object/apply:os.getcwd []"))
+
+
+def test_slots_that_may_stay_open_do_not_ask_for_names(tmp_path: Path) -> None:
+    recipe = _load(
+        tmp_path,
+        GOOD
+        + "  unique: {kind: dedup, needs: clean}\n"
+        + "  later: {kind: dedup, needs: {documents: clean, against: unique}}\n",
+    )
+    assert recipe.stage("unique").needs == {"documents": "clean"}
+    assert recipe.stage("later").needs == {"documents": "clean", "against": "unique"}

@@ -22,13 +22,10 @@ def test_a_recipe_loads_and_starts_with_a_source(path: Path) -> None:
     assert recipe.stages[0].kind == "source"
 
 
-def test_the_demo_walks_through_every_kind_of_stage_and_corpus_through_the_rest() -> None:
-    recipe = load_recipe(PROJECT / "workflows" / "recipes" / "demo.yaml")
-    corpus = load_recipe(PROJECT / "workflows" / "recipes" / "corpus.yaml")
-    needs_real_corpora = {"decontaminate", "mix"}
-    assert {stage.kind for stage in recipe.stages} == set(STAGE_KINDS) - needs_real_corpora
-    assert {stage.kind for stage in corpus.stages} == set(STAGE_KINDS)
-    assert recipe.store == "./artifacts"
+def test_the_recipes_walk_through_every_kind_of_stage() -> None:
+    recipes = [load_recipe(path) for path in RECIPES]
+    assert {stage.kind for recipe in recipes for stage in recipe.stages} == set(STAGE_KINDS)
+    assert {recipe.store for recipe in recipes} == {"./artifacts"}
 
 
 @pytest.mark.slow
@@ -42,3 +39,5 @@ def test_the_corpus_recipe_filters_real_documents(shared_data: Path, tmp_path: P
     assert ledgers["clean"].kept.rows > 500
     assert {"language_not_allowed", "gopher_short_doc"} <= set(ledgers["clean"].dropped)
     assert ledgers["clean"].kept == ledgers["unique"].entered
+    assert ledgers["repaired"].kept == ledgers["clean"].entered
+    assert {"pii.email", "pii.phone", "unicode.encoding"} <= set(ledgers["repaired"].edited)

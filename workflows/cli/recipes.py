@@ -165,7 +165,8 @@ def _drive(
     run_id: str | None,
 ) -> None:
     """Run the stages from this process, on Ray here or on a cluster."""
-    from pipelines.executors import OnRay, stop_ray
+    from pipelines.executors import OnRay
+    from pipelines.ray_node import stop_ray
     from workflows.journal import runs_folder
     from workflows.lease import Times
     from workflows.runner import LOG, Runner, new_run_id

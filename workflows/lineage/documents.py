@@ -75,6 +75,9 @@ def _besides(step: Step) -> Iterator[str]:
         row = step.row
         place = f"item {row['benchmark_item']}, field {row['benchmark_field']}"
         yield f"it holds {row['benchmark']}, {plain(place)}: {plain(str(row['matched']))[:80]}"
+    if step.node.kind == "clean" and step.row.get("edits"):
+        done = (f"{edit['edit']}.{edit['kind']} x {edit['count']}" for edit in step.row["edits"])
+        yield f"edited so far: {', '.join(done)}"
     if step.fate == "answered":
         right = "right" if step.row.get("right") else "wrong"
         yield f"the model's answer was {right}: {plain(str(step.row.get('text')))[:80]}"

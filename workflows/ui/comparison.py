@@ -92,7 +92,8 @@ def _ledger(story: StageStory) -> dict[str, Any]:
         return {}
     dropped = {rule: count["rows"] for rule, count in ledger.get("dropped", {}).items()}
     kept, entered = ledger["kept"]["rows"], ledger["entered"]["rows"]
-    return {"entered": entered, "kept": kept, "dropped": dropped}
+    edited = {edit: change["rows"] for edit, change in ledger.get("edited", {}).items()}
+    return {"entered": entered, "kept": kept, "dropped": dropped, "edited": edited}
 
 
 def _digest(story: StageStory) -> str | None:

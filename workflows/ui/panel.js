@@ -47,7 +47,14 @@ function ledgerPart(ledger) {
   const size = ledger.entered.bytes ? `, ${bytes(ledger.entered.bytes)} in, ${bytes(ledger.kept.bytes)} kept` : "";
   return section("Ledger", true,
     el("p", { class: "quiet" }, `${count(entered)} ${ledger.unit} entered${size}`),
-    el("ul", { class: "bars" }, bar("kept", ledger.kept, "kept"), rules.map(([rule, taken]) => bar(rule, taken, "lost"))));
+    el("ul", { class: "bars" }, bar("kept", ledger.kept, "kept"), rules.map(([rule, taken]) => bar(rule, taken, "lost"))),
+    editsPart(Object.entries(ledger.edited || {})));
+}
+
+function editsPart(edits) {
+  if (!edits.length) return null;
+  const told = ([edit, change]) => [edit, `${count(change.rows)} changed, ${bytes(change.removed)} out, ${bytes(change.added)} in`];
+  return el("div", null, el("p", { class: "quiet" }, "Edited in what was kept"), facts(edits.map(told)));
 }
 
 function checksPart(checks) {

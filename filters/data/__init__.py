@@ -1,0 +1,1 @@
+"""Tables that come with the package, and the scripts that make them from what was published."""

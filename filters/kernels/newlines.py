@@ -1,0 +1,102 @@
+r"""A compiled pass over the characters of one document and its lines between "\n".
+
+FineWeb's line statistics (arXiv 2406.17557, 3.6; formulas as in datatrove's FineWebQualityFilter,
+0.10.1), the repeated lines of Gopher, and what the characters are.
+"""
+
+import numpy as np
+
+from filters.kernels.characters import ALPHA, CLASS, DIGIT, PUNCTUATION_BIT, SPACE, TERMINAL
+from filters.kernels.compiled import compiled, integer
+from filters.kernels.repetition import seen_before, table_size
+from filters.kernels.words import Bytes, Hashes, Integers, decode
+
+SHORT_LINE = 30
+_NEWLINE, _BACKSLASH = 10, 92
+_CODE_CHARACTERS = "{}()[];=<>_/\\*&|+"
+_CODE_LOW = sum(1 << ord(each) for each in _CODE_CHARACTERS if ord(each) < 64)
+_CODE_HIGH = sum(1 << ord(each) - 64 for each in _CODE_CHARACTERS if ord(each) >= 64)
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+_ONE = np.uint64(1)
+(
+    CHARACTERS,
+    NEWLINES,
+    LINES,  # not blank
+    MARKED,  # of these, those that end in a terminal mark
+    SHORT,  # and those of at most SHORT_LINE characters
+    REPEATED,  # characters of those that repeat an earlier one
+    SPANS,  # of re.split("\n+", text)
+    REPEATED_SPANS,
+    REPEATED_SPAN_CHARACTERS,
+    LONGEST,  # line, in characters
+    ALPHABETIC,
+    DIGITS,
+    WHITE_SPACE,
+    PUNCTUATION,
+    CODE,  # characters that are frequent in code and rare in prose
+    COMMANDS,  # a backslash before an ASCII letter, as in LaTeX
+) = range(16)
+
+
+@compiled
+def newline_counts(data: Bytes, begin: int, end: int, properties: Bytes) -> Integers:
+    """Return the counts of one document, int64[16], in the places named above."""
+    counts = np.zeros(16, dtype=np.int64)
+    for at in range(begin, end):
+        counts[NEWLINES] += data[at] == _NEWLINE
+    keys = np.zeros(table_size(counts[NEWLINES] + 1), dtype=np.uint64)
+    leading = begin == end or data[begin] == _NEWLINE
+    trailing = begin < end and data[end - 1] == _NEWLINE
+    counts[SPANS] = integer(leading) + integer(trailing)
+    counts[REPEATED_SPANS] = integer(leading and trailing)
+    counts[CHARACTERS] = counts[WHITE_SPACE] = counts[NEWLINES]
+    at = begin
+    while at < end:
+        at = _count_line(counts, keys, data, at, end, properties)
+    return counts
+
+
+@compiled
+def _count_line(  # noqa: PLR0917
+    counts: Integers, keys: Hashes, data: Bytes, begin: int, end: int, properties: Bytes
+) -> int:
+    """Add what one line holds; return where the next begins."""
+    length, spaces, alphabetic, digits, punctuation, code_like, commands = 0, 0, 0, 0, 0, 0, 0
+    hashed, bits, escaped = np.uint64(0), 0, False
+    at = begin
+    while at < end and data[at] != _NEWLINE:
+        code, width = decode(data, at, end)
+        bits = integer(properties[code])
+        spaces += bits & CLASS == SPACE
+        alphabetic += bits & ALPHA != 0
+        digits += bits & DIGIT != 0
+        punctuation += bits & PUNCTUATION_BIT != 0
+        if code < 128:
+            half = _CODE_LOW if code < 64 else _CODE_HIGH
+            code_like += half >> (code & 63) & 1
+            commands += escaped and bits & ALPHA != 0
+            escaped = code == _BACKSLASH
+        else:
+            escaped = False
+        hashed = hashed * _BASE + np.uint64(code) + _ONE
+        length += 1
+        at += width
+    if at > begin:
+        repeats = seen_before(keys, hashed)
+        counts[SPANS] += 1
+        counts[REPEATED_SPANS] += repeats
+        counts[REPEATED_SPAN_CHARACTERS] += length * repeats
+        if spaces < length:
+            counts[LINES] += 1
+            counts[MARKED] += bits & TERMINAL != 0
+            counts[SHORT] += length <= SHORT_LINE
+            counts[REPEATED] += length * repeats
+    counts[CHARACTERS] += length
+    counts[LONGEST] = max(counts[LONGEST], length)
+    counts[ALPHABETIC] += alphabetic
+    counts[DIGITS] += digits
+    counts[WHITE_SPACE] += spaces
+    counts[PUNCTUATION] += punctuation
+    counts[CODE] += code_like
+    counts[COMMANDS] += commands
+    return at + 1

@@ -1,0 +1,1 @@
+"""The steps of deduplication; the stage itself is pipelines/deduplicate.py."""
