@@ -95,6 +95,12 @@ class TextBatch:
         starts, stops = word_spans(self.data, begin, end, table())
         return np.stack((starts - begin, stops - begin), axis=1)
 
+    def token_counts(self) -> npt.NDArray[np.int64]:
+        """Return the number of words and symbols of each text, as the feature `tokens`."""
+        from filters.kernels.words import count_tokens  # numba takes a second to import
+
+        return count_tokens(self.data, self.offsets, table())
+
     def words(self, index: int) -> list[str]:
         """Return the words of one text, to look at."""
         content = self.bytes_of(index)

@@ -60,13 +60,14 @@ Check = Callable[[Result], CheckResult]
 
 
 def ledger_balances(result: Result) -> CheckResult:
-    """Rows and bytes in = kept + dropped."""
+    """Rows and bytes in (and added) = kept + dropped."""
     ledger = result.output.ledger
     try:
         ledger.balance("it")
     except LedgerError as error:
         return CheckResult(name="ledger", ok=False, found=str(error), allowed="in = kept + dropped")
-    found = f"{ledger.entered.rows} = {ledger.kept.rows} + {ledger.dropped_total.rows}"
+    added = f" + {ledger.added.rows} added" if ledger.added.rows else ""
+    found = f"{ledger.entered.rows}{added} = {ledger.kept.rows} + {ledger.dropped_total.rows}"
     return CheckResult(name="ledger", ok=True, found=found, allowed="in = kept + dropped")
 
 
@@ -79,10 +80,11 @@ def enough_rows(result: Result) -> CheckResult:
 
 
 def keep_share(result: Result) -> CheckResult:
-    """The share of rows kept lies within the recipe's bounds."""
+    """The share of rows kept, copies not counted, lies within the recipe's bounds."""
     ledger = result.output.ledger
     low, high = result.expected.keep_share
-    share = ledger.kept.rows / ledger.entered.rows if ledger.entered.rows else 0.0
+    kept = ledger.kept.rows - ledger.added.rows
+    share = kept / ledger.entered.rows if ledger.entered.rows else 0.0
     ok = low <= share <= high
     allowed = f"{low:.4g} to {high:.4g}"
     return CheckResult(name="keep_share", ok=ok, found=f"{share:.4f} kept", allowed=allowed)
@@ -99,16 +101,26 @@ def files_hold_what_the_ledger_says(result: Result) -> CheckResult:
 
 def unique_ids(result: Result) -> CheckResult:
     """No document id stands twice; memory is bounded by going over the ids in several passes."""
+    return _unique(result, ("doc_id",), "ids")
+
+
+def unique_copies(result: Result) -> CheckResult:
+    """No copy of a document stands twice: doc_id and `copy` together are unique."""
+    return _unique(result, ("doc_id", "copy"), "copies")
+
+
+def _unique(result: Result, columns: tuple[str, ...], what: str) -> CheckResult:
     paths = _data_files(result)
     rows = sum(entry.rows for entry in result.output.files if entry.role == "data")
     passes = max(1, -(-rows // _IDS_AT_ONCE))
     doubled = 0
     for part in range(passes):
-        hashes = [hashed[hashed % passes == part] for hashed in map(_hashed_ids, paths)]
+        found = (_hashed_ids(path, columns) for path in paths)
+        hashes = [hashed[hashed % passes == part] for hashed in found]
         together = np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
         doubled += len(together) - len(np.unique(together))
-    found = f"{doubled} ids twice" if doubled else f"{rows} different ids"
-    return CheckResult(name="unique_ids", ok=not doubled, found=found, allowed="none twice")
+    said = f"{doubled} {what} twice" if doubled else f"{rows} different {what}"
+    return CheckResult(name=f"unique_{what}", ok=not doubled, found=said, allowed="none twice")
 
 
 def one_schema(result: Result) -> CheckResult:
@@ -162,8 +174,13 @@ def _data_files(result: Result) -> list[StorePath]:
     return [result.root / entry.path for entry in result.output.files if entry.role == "data"]
 
 
-def _hashed_ids(path: StorePath) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+def _hashed_ids(
+    path: StorePath, columns: tuple[str, ...]
+) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
     import xxhash
 
-    ids = read_table(path, columns=["doc_id"])["doc_id"].to_pylist()
-    return np.fromiter((xxhash.xxh3_64_intdigest(i.encode()) for i in ids), np.uint64, len(ids))
+    table = read_table(path, columns=list(columns))
+    rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+    names = (str(row[0]) if len(row) == 1 else "\0".join(map(str, row)) for row in rows)
+    hashes = (xxhash.xxh3_64_intdigest(name.encode()) for name in names)
+    return np.fromiter(hashes, np.uint64, table.num_rows)

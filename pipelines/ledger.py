@@ -1,6 +1,7 @@
 """A ledger: rows and bytes in = kept + dropped by rule, proven before anything is published.
 
 Where a stage edits what it keeps, bytes in = kept + dropped + removed by edits - added by edits.
+Where it copies, rows and bytes in + added = kept + dropped.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,6 +47,8 @@ class Ledger(BaseModel):
     entered: Count = Count()
     kept: Count = Count()
     dropped: Mapping[str, Count] = {}
+    added: Count = Count()
+    """Further copies of rows that entered (pipelines/mix.py); they are among the kept."""
     edited: Mapping[str, Change] = {}
     """edit.kind -> what it did to the rows that were kept; one row may be changed by several."""
 
@@ -60,13 +63,15 @@ class Ledger(BaseModel):
         return reduce(Change.__add__, self.edited.values(), Change())
 
     def balance(self, where: str) -> "Ledger":
-        """Return the ledger itself; raises LedgerError unless entered = kept + dropped + edits."""
+        """Return the ledger itself; LedgerError unless entered + added = kept + dropped + edits."""
         left, edits = self.kept + self.dropped_total, self.edited_total
         bytes_left = left.bytes + edits.removed - edits.added
-        if (left.rows, bytes_left) != (self.entered.rows, self.entered.bytes):
+        come = self.entered + self.added
+        if (left.rows, bytes_left) != (come.rows, come.bytes):
             raise LedgerError(
                 f"{where}: the ledger does not balance: {self.entered.rows} {self.unit} "
-                f"({self.entered.bytes} bytes) entered, {self.kept.rows} kept + "
+                f"({self.entered.bytes} bytes) entered + {self.added.rows} "
+                f"({self.added.bytes} bytes) added, {self.kept.rows} kept + "
                 f"{self.dropped_total.rows} dropped = {left.rows} ({left.bytes} bytes; edits "
                 f"removed {edits.removed} and added {edits.added}). "
                 "Nothing was published; this is a bug: please report it with the recipe."
@@ -76,13 +81,14 @@ class Ledger(BaseModel):
 
 def add_ledgers(ledgers: Iterable[Ledger], unit: str = "documents") -> Ledger:
     """Sum shard ledgers into the stage's ledger; rules appear in sorted order."""
-    entered, kept = Count(), Count()
+    entered, kept, added = Count(), Count(), Count()
     dropped: dict[str, Count] = {}
     edited: dict[str, Change] = {}
     for ledger in ledgers:
         if ledger.unit != unit:
             raise LedgerError(f"cannot add a ledger of {ledger.unit} to one of {unit}")
         entered, kept = entered + ledger.entered, kept + ledger.kept
+        added += ledger.added
         for rule, count in ledger.dropped.items():
             dropped[rule] = dropped.get(rule, Count()) + count
         for edit, change in ledger.edited.items():
@@ -92,5 +98,6 @@ def add_ledgers(ledgers: Iterable[Ledger], unit: str = "documents") -> Ledger:
         entered=entered,
         kept=kept,
         dropped=dict(sorted(dropped.items())),
+        added=added,
         edited=dict(sorted(edited.items())),
     )

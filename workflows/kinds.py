@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pipelines import (
     checks,
     clean,
+    decontaminate,
     deduplicate,
     evaluate,
     extract,
     filter,
     instructions,
     judge,
+    mix,
     pretrain,
     screen,
     source,
@@ -58,6 +60,21 @@ _KINDS = (
         checks=(no_alarm,),
     ),
     StageKind("judge", judge.JudgeConfig, judge.run, "documents", _DOCUMENTS),
+    StageKind(
+        "decontaminate",
+        decontaminate.DecontaminateConfig,
+        decontaminate.run,
+        "documents",
+        {"documents": "documents", "benchmarks": "listing"},
+    ),
+    StageKind(
+        "mix",
+        mix.MixConfig,
+        mix.run,
+        "documents",
+        takes_many="documents",
+        checks=(checks.unique_copies,),  # one document through two slots would count twice
+    ),
     StageKind("tokenizer", tokenizer.TokenizerConfig, tokenizer.run, "tokenizer", _DOCUMENTS),
     StageKind(
         "tokens",

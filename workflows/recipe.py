@@ -15,7 +15,7 @@ from workflows.errors import RecipeError
 from workflows.kinds import STAGE_KINDS
 from workflows.matrix import expand, put
 from workflows.recipe_text import KeyPath, RecipeText
-from workflows.stage import Stage, StageKind, nearest
+from workflows.stage import Product, Stage, StageKind, nearest
 
 Built = TypeVar("Built", bound=BaseModel)
 _STAGE_KEYS = ["kind", "needs", "config", "resources", "checks"]
@@ -212,9 +212,9 @@ def _needs(
     source: RecipeText, stage: KeyPath, kind: StageKind, needs: Any, stages: dict[str, Any]
 ) -> dict[str, str]:
     at: KeyPath = (*stage, "needs")
-    takes = kind.takes
     if needs is None:
         needs = {}
+    takes = kind.takes if kind.takes_many is None else _free_slots(source, at, kind, needs)
     if isinstance(needs, str):
         required = [slot for slot in takes if slot not in kind.optional]
         if len(required) != 1:
@@ -248,6 +248,22 @@ def _check_producer(
             at,
             f"the slot takes {product}, but '{producer}' ({kind}) makes {STAGE_KINDS[kind].makes}",
         )
+
+
+def _free_slots(
+    source: RecipeText, at: KeyPath, kind: StageKind, needs: Any
+) -> Mapping[str, Product]:
+    """Return the slots that a recipe names for a kind with `takes_many`."""
+    product = kind.takes_many
+    assert product is not None
+    if isinstance(needs, str):
+        return {product: product}
+    if not needs:
+        raise source.error(at, f"found no stage; write {{name: stage, ...}}, {product} each")
+    for slot in needs if isinstance(needs, dict) else ():
+        if not slot or not all(c.isalnum() or c in "-_" for c in slot):
+            raise source.error((*at, slot), "a slot's name is made of letters, digits, '-' and '_'")
+    return dict.fromkeys(needs, product) if isinstance(needs, dict) else {}
 
 
 def _in_order(source: RecipeText, stages: list[Stage]) -> list[Stage]:

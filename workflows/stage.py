@@ -26,6 +26,8 @@ class StageKind:
     run: Callable[[Workspace, Any], StageOutput]
     makes: Product
     takes: Mapping[str, Product] = field(default_factory=dict)
+    takes_many: Product | None = None
+    """Slots of this product that a recipe names as it likes, instead of `takes`; at least one."""
     optional: frozenset[str] = frozenset()
     """Slots that a recipe may leave open."""
     version: int = 1

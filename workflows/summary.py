@@ -44,6 +44,8 @@ def funnel(manifests: Iterable[Manifest]) -> str:
             f"{manifest.name:<16}{ledger.entered.rows:>14,}{ledger.dropped_total.rows:>10,}"
             f"{ledger.kept.rows:>10,}{ledger.kept.bytes / 1e6:>10.2f}"
         )
+        if ledger.added.rows:
+            lines.append(f"    {'copies added':<34}{ledger.added.rows:>8,}")
         ranked = sorted(ledger.dropped.items(), key=lambda item: -item[1].rows)
         for rule, count in ranked[:_RULES_SHOWN]:
             share = count.rows / ledger.entered.rows
@@ -218,6 +220,8 @@ def describe(artifact: Artifact) -> str:
     lines += [f"  config   {key}: {value}" for key, value in m.config.items()]
     ledger = m.ledger
     lines.append(f"  ledger   {ledger.entered.rows:,} {ledger.unit} in, {ledger.kept.rows:,} kept")
+    if m.ledger.added.rows:
+        lines.append(f"           {m.ledger.added.rows:,} further copies among the kept")
     lines += [f"           {rule}: {c.rows:,} dropped" for rule, c in ledger.dropped.items()]
     lines += [
         f"           {edit}: {change.rows:,} edited, {_bytes_changed(change)}"

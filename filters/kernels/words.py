@@ -168,3 +168,12 @@ def count_characters(data: Bytes, begin: int, end: int) -> int:
     for at in range(begin, end):
         count += data[at] & 0xC0 != 0x80
     return count
+
+
+@compiled
+def count_tokens(data: Bytes, offsets: Integers, properties: Bytes) -> Integers:
+    """Return how many tokens each of N texts has, int64[N]."""
+    counts = np.empty(offsets.size - 1, dtype=np.int64)
+    for text in range(counts.size):
+        counts[text] = word_spans(data, offsets[text], offsets[text + 1], properties)[0].size
+    return counts

@@ -192,7 +192,8 @@ def _books(ledger: Ledger | None, other: Ledger | None) -> Mapping[str, Any]:
         return {}
     rules = [*ledger.dropped, *(other.dropped if other else ())]
     dropped = {f"dropped {rule}": ledger.dropped.get(rule, Count()).rows for rule in rules}
-    return {"entered": ledger.entered.rows, "kept": ledger.kept.rows, **dropped}
+    books = {"entered": ledger.entered.rows, "kept": ledger.kept.rows}
+    return {**books, "added": ledger.added.rows, **dropped}
 
 
 def _label(ref: Mapping[str, Any] | None) -> str | None:

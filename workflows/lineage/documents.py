@@ -71,6 +71,10 @@ def _besides(step: Step) -> Iterator[str]:
         yield f"it also fails {', '.join(failed[1:])}"
     if step.fate == "dropped" and step.row.get("duplicate_of"):
         yield f"it is a copy of {step.row['duplicate_of']}, which was kept"
+    if step.fate == "dropped" and step.row.get("benchmark"):
+        row = step.row
+        place = f"item {row['benchmark_item']}, field {row['benchmark_field']}"
+        yield f"it holds {row['benchmark']}, {plain(place)}: {plain(str(row['matched']))[:80]}"
     if step.node.kind == "clean" and step.row.get("edits"):
         done = (f"{edit['edit']}.{edit['kind']} x {edit['count']}" for edit in step.row["edits"])
         yield f"edited so far: {', '.join(done)}"
@@ -162,7 +166,7 @@ def trace_json(found: Trace, *, every: bool) -> dict[str, Any]:
 
 def _step_json(step: Step) -> dict[str, Any]:
     row = step.row if step.fate == "dropped" else {}
-    more = ("failed_rules", "duplicate_of")
+    more = ("failed_rules", "duplicate_of", "benchmark", "benchmark_item", "benchmark_field")
     return {
         "stage": step.node.name,
         "kind": step.node.kind,
