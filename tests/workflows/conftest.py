@@ -29,7 +29,7 @@ def store(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def journal(store: Path) -> Journal:
     folder = runs_folder(store) / "run-1"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return Journal(folder)
 
 

@@ -93,6 +93,7 @@ def test_an_alias_moves_to_the_next_artifact(store: Path, own: Seen) -> None:
     run = Journal(runs_folder(store) / "run-2")
     events = [e for e in whole_run(store) if e.kind != "metrics"]
     text = "".join(e.model_dump_json() + "\n" for e in [started("run-2"), *events[1:]])
+    run.path.parent.mkdir(parents=True)
     run.path.write_text(text.replace(DIGEST["base"], "f" * 64))
     assert MlflowMirror(store).sync(run).problem is None
     second = registry.promote(other, store, "talker", "champion")
@@ -129,6 +130,7 @@ def test_the_verbs(store: Path, journal: Journal, monkeypatch: pytest.MonkeyPatc
     write(journal, whole_run(store))
     _publish(store, "base", "model")
     damaged = Journal(runs_folder(store) / "run-0")
+    damaged.path.parent.mkdir(parents=True)
     damaged.path.write_text("nothing\n")
 
     done = llada("sync", "--store", store, cwd=store, check=1)
