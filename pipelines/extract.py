@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines import schemas, storage
 from pipelines.errors import InputError
 from pipelines.ledger import Count, Ledger
-from pipelines.readers import BrokenFiles, BrokenRecord, Document, Record, read
+from pipelines.listed_files import SourceFile
+from pipelines.reading.readers import BrokenFiles, read
+from pipelines.reading.records import BrokenRecord, Document, Record
 from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, save_record
-from pipelines.source import SourceFile
 from pipelines.units import run_units, stage_output
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 

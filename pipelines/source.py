@@ -20,11 +20,10 @@ from pipelines.errors import InputError
 from pipelines.found_files import FoundFile, files_of
 from pipelines.installed_packages import ALL, package_files
 from pipelines.ledger import Count, Ledger
+from pipelines.listed_files import DroppedFile, SourceFile, Survey
 from pipelines.shards import ShardFiles
 from pipelines.source_hashes import SourceHashes
 from pipelines.workspace import Progress, StageOutput, Workspace
-
-FileFormat = Literal["jsonl", "parquet", "text", "python_docs", "package_metadata", "pydoc_topics"]
 
 
 class SourceConfig(BaseModel):
@@ -89,35 +88,6 @@ class SourceConfig(BaseModel):
                 f"paths: found the address {remote[0]!r}; this version reads local files: "
                 "mount or copy them, and name the path"
             )
-
-
-class SourceFile(BaseModel):
-    """One row of a listing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
-    uri: str
-    format: FileFormat
-    bytes: int
-    xxh3_128: str
-
-
-class DroppedFile(BaseModel):
-    """A file that was found and is not part of the listing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
-    uri: str
-    bytes: int
-    rule: str
-
-
-class Survey(BaseModel):
-    """Everything a source names: what is listed and what is not."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    files: tuple[SourceFile, ...]
-    dropped: tuple[DroppedFile, ...]
 
 
 def survey(config: SourceConfig, base: Path, cache: Path | None = None) -> Survey:

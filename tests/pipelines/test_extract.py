@@ -20,8 +20,9 @@ from pipelines.errors import InputError
 from pipelines.executors import InProcess
 from pipelines.extract import ExtractConfig, ExtractWorker, units_of_files
 from pipelines.ledger import Count
+from pipelines.listed_files import SourceFile
 from pipelines.shards import ShardRecord
-from pipelines.source import SourceConfig, SourceFile
+from pipelines.source import SourceConfig
 from pipelines.workspace import InputArtifact, Progress, Resources, StageOutput, Workspace
 from tests.support.documents import prose, write_jsonl
 

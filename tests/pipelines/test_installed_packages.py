@@ -10,8 +10,10 @@ import pytest
 from pipelines import docstrings
 from pipelines.errors import InputError
 from pipelines.installed_packages import package_files
-from pipelines.readers import BrokenRecord, Document, document_id, read
-from pipelines.source import SourceConfig, SourceFile, listing, survey
+from pipelines.listed_files import SourceFile
+from pipelines.reading.readers import read
+from pipelines.reading.records import BrokenRecord, Document, document_id
+from pipelines.source import SourceConfig, listing, survey
 
 METADATA = """\
 Metadata-Version: 2.1

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from pipelines import storage, streams
 from pipelines.errors import InputError
 from pipelines.found_files import format_of
-from pipelines.readers import BrokenRecord, Document, Record, document_id, read
-from pipelines.source import SourceFile
+from pipelines.listed_files import SourceFile
+from pipelines.reading.readers import read
+from pipelines.reading.records import BrokenRecord, Document, Record, document_id
 
 Read = Callable[..., list[Record]]
 

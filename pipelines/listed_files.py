@@ -1,0 +1,36 @@
+"""What a source lists: one value a file, whether it lies on this machine or on a server."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FileFormat = Literal["jsonl", "parquet", "text", "python_docs", "package_metadata", "pydoc_topics"]
+
+
+class SourceFile(BaseModel):
+    """One row of a listing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    uri: str
+    format: FileFormat
+    bytes: int
+    xxh3_128: str
+
+
+class DroppedFile(BaseModel):
+    """A file that was found and is not part of the listing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    uri: str
+    bytes: int
+    rule: str
+
+
+class Survey(BaseModel):
+    """Everything a source names: what is listed and what is not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    files: tuple[SourceFile, ...]
+    dropped: tuple[DroppedFile, ...]

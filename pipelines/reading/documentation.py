@@ -1,0 +1,32 @@
+"""Documentation of installed packages: docstrings, descriptions, the language reference."""
+
+from collections.abc import Iterator
+
+from pipelines import docstrings
+from pipelines.docstrings import Passage
+from pipelines.listed_files import SourceFile
+from pipelines.reading.plain import readable
+from pipelines.reading.records import Record, broken, document
+from pipelines.reading.text import whole
+
+
+def read_documentation(file: SourceFile, most_bytes: int) -> Iterator[Record]:
+    """Yield the passages of a file; a position is an object and its line, or a topic."""
+    content = whole(file, most_bytes)
+    if content is None:
+        yield broken(file, 0, f"the file is longer than {most_bytes:,} bytes")
+        return
+    try:
+        for passage in _passages(file, content):
+            yield document(file, passage.position, passage.text, None, passage.metadata)
+    except ValueError as error:
+        yield broken(file, 0, str(error), readable(content))
+
+
+def _passages(file: SourceFile, content: bytes) -> Iterator[Passage]:
+    if file.format == "python_docs":
+        yield from docstrings.docstrings(content, docstrings.module_name(file.name))
+    elif file.format == "pydoc_topics":
+        yield from docstrings.topics(content)
+    else:
+        yield docstrings.description(content)
