@@ -2,9 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,9 +13,12 @@ from pipelines import schemas, storage
 from pipelines.errors import InputError
 from pipelines.ledger import Count, Ledger
 from pipelines.listed_files import SourceFile
-from pipelines.reading.readers import BrokenFiles, read
-from pipelines.reading.records import BrokenRecord, Document, Record
+from pipelines.reading.portion import BrokenFiles, Extractor, Portion, Reading
+from pipelines.reading.readers import read
+from pipelines.reading.records import Document, Record, Reject
+from pipelines.reading.splitting import portions_of
 from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, save_record
+from pipelines.unchanged import check_unchanged, stamped
 from pipelines.units import run_units, stage_output
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
@@ -32,16 +34,18 @@ class ExtractConfig(BaseModel):
     """Docstrings below this length are dropped; other formats hold documents, not fragments."""
     broken_files: BrokenFiles = "stop"
     """A damaged file stops the stage, or is kept as far as it is readable and recorded."""
+    extractor: Extractor = "resiliparse"
+    """What finds the main text of an HTML page; trafilatura is slower by an order of magnitude."""
     unit_bytes: int = Field(default=8 << 20, ge=1)
-    """Files are read in units of about this size, and a shard holds about so much text."""
+    """Work is cut into units of about this size, and a shard holds about so much text."""
 
 
 class ExtractUnit(BaseModel):
-    """Consecutive files of the listing that are read and recorded as one."""
+    """Consecutive files of the listing, or parts of them, that are read and recorded as one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     shard: str
-    files: tuple[SourceFile, ...]
+    portions: tuple[Portion, ...]
 
 
 class ExtractWorker:
@@ -50,6 +54,7 @@ class ExtractWorker:
     def __init__(self, root: str, attempt: str, stage: str, config: ExtractConfig) -> None:
         self._root, self._attempt, self._stage = storage.at(root), attempt, stage
         self._config = config
+        self._reading = Reading(broken_files=config.broken_files, extractor=config.extractor)
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit's files, write its parts, return the record.
@@ -61,11 +66,11 @@ class ExtractWorker:
         todo = ExtractUnit.model_validate(unit)
         documents = self._parts(todo.shard, "data", schemas.DOCUMENT)
         rejects = self._parts(todo.shard, "rejects", schemas.DROPPED)
-        for file in todo.files:
-            _check_unchanged(file)
-            for record in read(file, broken_files=self._config.broken_files):
+        for portion in todo.portions:
+            check_unchanged(portion)
+            for record in read(portion, self._reading):
                 row = _row(record)
-                verdict = self._verdict(file, record)
+                verdict = self._verdict(portion.file, record)
                 if verdict is None:
                     documents.add(row, "kept")
                 else:
@@ -76,7 +81,7 @@ class ExtractWorker:
             shard=todo.shard,
             files=(*documents.entries, *rejects.entries),
             ledger=Ledger(entered=entered, kept=kept.get("kept", Count()), dropped=dropped),
-            metrics={"files": len(todo.files), "file_bytes": sum(f.bytes for f in todo.files)},
+            metrics=_metrics(todo.portions),
         )
         return save_record(self._root, finished)
 
@@ -88,8 +93,13 @@ class ExtractWorker:
 
     def _verdict(self, file: SourceFile, record: Record) -> dict[str, Any] | None:
         """Return why a record is dropped (rule, feature, value, limit), None where it is kept."""
-        if isinstance(record, BrokenRecord):
-            return {"rule": record.rule, "feature": "reader", "value": None, "limit": None}
+        if isinstance(record, Reject):
+            return {
+                "rule": record.rule,
+                "feature": record.feature,
+                "value": record.value,
+                "limit": record.limit,
+            }
         if not record.text.strip():
             return {"rule": "empty_text", "feature": "reader", "value": None, "limit": None}
         if file.format != "python_docs":
@@ -152,40 +162,40 @@ class _Parts:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    """Return a record as a row of DOCUMENT; a broken one tells its place and error as metadata."""
-    row = {"doc_id": record.doc_id, "text": record.text, "source": record.source}
+    """Return a record as a row of DOCUMENT; a reject tells its place and error as metadata."""
+    row = {
+        "doc_id": record.doc_id, "text": record.text, "url": record.url, "source": record.source,
+    }  # fmt: skip
     if isinstance(record, Document):
-        return {**row, "url": record.url, "metadata": record.metadata}
+        return {**row, "metadata": record.metadata}
     return {**row, "metadata": json.dumps({"position": record.position, "error": record.error})}
 
 
-def _check_unchanged(file: SourceFile) -> None:
-    """Compare a file with the listing; what is read must be what the key was made of."""
-    path = Path(file.uri)
-    if not path.is_file():
-        raise InputError(
-            f"{file.uri}: the file was listed and is gone. Put it back, or run again: the plan "
-            "will list what is there now."
-        )
-    if path.stat().st_size != file.bytes or storage.hash_file(path) != file.xxh3_128:
-        raise InputError(
-            f"{file.uri}: the file changed after it was listed ({file.bytes:,} bytes then, "
-            f"{path.stat().st_size:,} now). Run again: the plan will list what is there now."
-        )
+def _metrics(portions: Iterable[Portion]) -> dict[str, float]:
+    """Count each file once, with its first portion."""
+    files = [portion.file for portion in portions if portion.start == 0]
+    return {"files": len(files), "file_bytes": sum(file.bytes for file in files)}
 
 
-def units_of_files(files: list[SourceFile], unit_bytes: int) -> list[ExtractUnit]:
-    """Group consecutive files: a unit ends before the file that would take it over the size."""
-    groups: list[list[SourceFile]] = []
+def units_of_files(files: Iterable[SourceFile], unit_bytes: int) -> list[ExtractUnit]:
+    """Group consecutive files: a unit ends before the file that would take it over the size.
+
+    A file that is larger by itself is cut, where its format allows; each part is a unit.
+    """
+    groups: list[list[Portion]] = []
     held = 0
     for file in files:
-        if not groups or held + file.bytes > unit_bytes:
-            groups.append([])
+        portions = portions_of(file, unit_bytes)
+        if len(portions) > 1:
+            groups.extend([portion] for portion in stamped(portions))
+        elif not groups or held + file.bytes > unit_bytes:
+            groups.append(portions)
             held = 0
-        groups[-1].append(file)
-        held += file.bytes
+        else:
+            groups[-1].extend(portions)
+        held = unit_bytes + 1 if len(portions) > 1 else held + file.bytes
     return [
-        ExtractUnit(shard=f"{number:05d}", files=tuple(group))
+        ExtractUnit(shard=f"{number:05d}", portions=tuple(group))
         for number, group in enumerate(groups)
     ]
 

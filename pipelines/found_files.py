@@ -15,6 +15,9 @@ FORMAT_OF: Mapping[str, str] = {
     **{suffix + stream: "jsonl" for suffix in (".jsonl", ".ndjson") for stream in _STREAMS},
     **{".json" + stream: "jsonl" for stream in _STREAMS if stream},
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    **{suffix + stream: "warc" for suffix in (".warc", ".wet") for stream in ("", ".gz")},
+    **{suffix + stream: "html" for suffix in (".html", ".htm", ".xhtml") for stream in _STREAMS},
     **{suffix + stream: "text" for suffix in (".txt", ".md", ".rst") for stream in _STREAMS},
 }
 """Extension -> format under `format: auto`; a compressed .json is lines, as C4 publishes it."""
@@ -70,7 +73,7 @@ def _explicit(path: str, full: str, forced: str | None) -> FoundFile:
         raise InputError(
             f"source: {path!r} is of unknown format; the extensions known are "
             f"{', '.join(FORMAT_OF)}. Rename it, or say what it is: "
-            "`format: jsonl`, `format: parquet` or `format: text`."
+            "`format: jsonl`, `lines`, `parquet`, `arrow`, `text`, `html` or `warc`."
         )
     return FoundFile(os.path.basename(full), full, format_)
 

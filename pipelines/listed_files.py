@@ -4,7 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-FileFormat = Literal["jsonl", "parquet", "text", "python_docs", "package_metadata", "pydoc_topics"]
+FileFormat = Literal[
+    "jsonl", "lines", "parquet", "arrow", "text", "html", "warc",
+    "hugging_face", "python_docs", "package_metadata", "pydoc_topics",
+]  # fmt: skip
 
 
 class SourceFile(BaseModel):

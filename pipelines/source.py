@@ -32,8 +32,11 @@ class SourceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     paths: tuple[str, ...] = ()
     """Files, folders and patterns, relative to where the command runs."""
-    format: Literal["auto", "jsonl", "parquet", "text", "installed_packages"] = "auto"
-    """`auto` goes by extension; `jsonl`, `parquet` and `text` read every file that way."""
+    format: Literal[
+        "auto", "jsonl", "lines", "parquet", "arrow", "text", "html", "warc", "installed_packages"
+    ] = "auto"
+    """`auto` goes by extension; a format reads every file that way. `text` is a document a file,
+    `lines` a document a line."""
     packages: tuple[str, ...] = ()
     """Distribution names; "python" is the standard library, ("*",) everything installed."""
     max_bytes_per_package: int | None = Field(default=None, ge=1)
@@ -173,8 +176,8 @@ def _nothing_left(config: SourceConfig, dropped: list[DroppedFile]) -> InputErro
     first = f", first {dropped[0].name!r}" if dropped else ""
     return InputError(
         f"source: no file to read in {where}: found {left_out or 'an empty folder'}{first}. Add "
-        "files of a known extension (.jsonl, .parquet, .txt, .md, .rst; also .gz and .zst), or "
-        "say how to read them with `format`."
+        "files of a known extension (.warc, .wet, .html, .jsonl, .parquet, .arrow, .txt, .md, "
+        ".rst; most also .gz and .zst), or say how to read them with `format`."
     )
 
 

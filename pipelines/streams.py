@@ -1,15 +1,19 @@
-"""Read a file as pieces or lines of bytes, decompressed on the way, in bounded memory."""
+"""Read an open file as pieces or lines of bytes, decompressed on the way, in bounded memory."""
 
 import gzip
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import zstandard
 
 PIECE = 1 << 16
 _ZSTD_INPUT = 1 << 10
 """Compressed bytes given to zstd at once: its densest blocks turn them into 32 MiB, not more."""
+MOST_RATIO = 200
+"""Text compresses 3 to 20 times, logs up to a hundred; gzip's limit, for zeros, is 1,032."""
+UNSUSPECTED = 256 << 20
+"""Decompressed bytes below which no ratio is held against a file."""
 
 
 class BrokenStreamError(Exception):
@@ -21,89 +25,125 @@ class BrokenStreamError(Exception):
         self.reached = reached
 
 
-def pieces(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file piece by piece; .gz and .zst are decompressed.
+class BombError(Exception):
+    """A stream that grows out of proportion when it is decompressed."""
+
+
+def check_growth(compressed: int, decompressed: int) -> None:
+    """Raise BombError where so many decompressed bytes cannot come of honest content."""
+    if decompressed > UNSUSPECTED and decompressed > MOST_RATIO * compressed:
+        raise BombError(
+            f"{compressed:,} compressed bytes became {decompressed:,}, more than {MOST_RATIO} "
+            "times as many: a decompression bomb, not content"
+        )
+
+
+def suffix_of(name: str) -> str:
+    """Return ".gz" or ".zst" where a name says that the file is compressed so, else ""."""
+    return next((suffix for suffix in _OPENERS if name.lower().endswith(suffix)), "")
+
+
+def pieces(stream: BinaryIO, suffix: str) -> Iterator[bytes]:
+    """Yield the bytes of a file piece by piece; ".gz" and ".zst" are decompressed.
 
     Raises:
-        BrokenStreamError: the compressed stream is cut short, or fails its checksum; what
-            precedes the damage has been yielded (zstd: up to its last _ZSTD_INPUT bytes).
+        BrokenStreamError: the compressed stream is cut short, fails its checksum or is a bomb;
+            what precedes the damage has been yielded (zstd: up to its last _ZSTD_INPUT bytes).
         OSError: the file cannot be read at all.
     """
-    suffix = path.suffix.lower()
     read = 0
     try:
-        for piece in _OPENERS.get(suffix, _plain)(path):
+        for piece in _OPENERS.get(suffix, _plain)(stream):
             read += len(piece)
+            if suffix:
+                check_growth(stream.tell(), read)
             yield piece
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError, BombError) as error:
         raise BrokenStreamError(str(error), f"{read:,} bytes") from error
 
 
-def _plain(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while piece := stream.read(PIECE):
+def _plain(stream: BinaryIO) -> Iterator[bytes]:
+    while piece := stream.read(PIECE):
+        yield piece
+
+
+def _gzip(stream: BinaryIO) -> Iterator[bytes]:
+    is_empty = True
+    with gzip.GzipFile(fileobj=stream) as inflated:
+        while piece := inflated.read1(PIECE):  # not read(): it would lose what precedes an error
+            is_empty = False
             yield piece
+    if is_empty:
+        _refuse_empty(stream)
 
 
-def _gzip(path: Path) -> Iterator[bytes]:
-    _refuse_empty(path)
-    with gzip.open(path) as stream:
-        while piece := stream.read1(PIECE):  # not read(): it would lose what precedes an error
-            yield piece
-
-
-def _zstd(path: Path) -> Iterator[bytes]:
-    _refuse_empty(path)
+def _zstd(stream: BinaryIO) -> Iterator[bytes]:
     frame, is_open = zstandard.ZstdDecompressor().decompressobj(), False
-    with path.open("rb") as stream:
-        while chunk := stream.read(_ZSTD_INPUT):
-            while chunk:
-                yield frame.decompress(chunk)
-                is_open = not frame.eof
-                chunk = frame.unused_data
-                if not is_open:
-                    frame = zstandard.ZstdDecompressor().decompressobj()
+    while chunk := stream.read(_ZSTD_INPUT):
+        while chunk:
+            yield frame.decompress(chunk)
+            is_open = not frame.eof
+            chunk = frame.unused_data
+            if not is_open:
+                frame = zstandard.ZstdDecompressor().decompressobj()
     if is_open:
         raise EOFError("the file ends before the end of its last zstd frame")
+    _refuse_empty(stream)
 
 
-def _refuse_empty(path: Path) -> None:
-    if path.stat().st_size == 0:
+def _refuse_empty(stream: BinaryIO) -> None:
+    if stream.tell() == 0:
         raise EOFError("a compressed file has at least a header, this one has 0 bytes")
 
 
 _OPENERS = {".gz": _gzip, ".zst": _zstd}
 
 
-def lines(path: Path, most_bytes: int) -> Iterator[bytes | None]:
-    """Yield the lines of a file without their line feed, None for one longer than `most_bytes`.
+class Line(NamedTuple):
+    """A line without its line feed, None where it is too long, and where it begins."""
 
-    A line that is too long is skipped, not kept: however little a file takes on disk, memory holds
-    one line of at most `most_bytes`.
+    offset: int
+    """In bytes of the (decompressed) file."""
+    content: bytes | None
+
+
+def lines(
+    stream: BinaryIO, suffix: str, most_bytes: int, start: int = 0, stop: int | None = None
+) -> Iterator[Line]:
+    """Yield the lines that begin in [start, stop) of a file.
+
+    A line that is longer than `most_bytes` is skipped, not kept: however little a file takes on
+    disk, memory holds one line of at most `most_bytes`. Only a file that is not compressed can be
+    read from the middle.
 
     Raises:
         BrokenStreamError: as `pieces`; a last line that was cut short is not yielded.
     """
+    assert not (start and suffix), suffix
+    if start:
+        stream.seek(start - 1)  # a line begins at `start` where a line feed precedes it
+    begin, skipping = max(0, start - 1), start > 0
     held: list[bytes] = []
     size = 0
-    count = 0
     try:
-        for piece in pieces(path):
+        for piece in pieces(stream, suffix):
             *ends, rest = piece.split(b"\n")
             for end in ends:
-                yield _joined(held, end) if size + len(end) <= most_bytes else None
-                held, size = [], 0
-                count += 1
+                length = size + len(end)
+                if not skipping:
+                    yield Line(begin, b"".join([*held, end]) if length <= most_bytes else None)
+                held, size, skipping = [], 0, False
+                begin += length + 1
+                if stop is not None and begin >= stop:
+                    return
             size += len(rest)
-            if size <= most_bytes:
+            if skipping and stop is not None and begin + size >= stop:
+                return
+            if size <= most_bytes and not skipping:
                 held.append(rest)
             else:
                 held = []
     except BrokenStreamError as error:
-        raise BrokenStreamError(error.reason, f"line {count:,}, {error.reached}") from error
-    if size:
-        yield _joined(held, b"") if size <= most_bytes else None
-
-
-def _joined(held: list[bytes], end: bytes) -> bytes:
-    return b"".join([*held, end])
+        raise BrokenStreamError(error.reason, f"byte {begin:,}, {error.reached}") from error
+    if size and not skipping:
+        yield Line(begin, b"".join(held) if size <= most_bytes else None)

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipelines.listed_files import SourceFile
 from pipelines.reading.plain import readable
-from pipelines.reading.records import BrokenRecord, Record, broken, from_fields
+from pipelines.reading.records import Record, Reject, broken, from_fields
 
 BATCH_ROWS = 256
 """So many rows are held as Python values at once."""
@@ -41,7 +41,7 @@ def _row(batch: pa.RecordBatch, index: int) -> dict[str, Any] | Exception:
     return row
 
 
-def _unreadable_row(file: SourceFile, row: int, error: Exception) -> BrokenRecord:
+def _unreadable_row(file: SourceFile, row: int, error: Exception) -> Reject:
     if isinstance(error, UnicodeDecodeError):
         return broken(file, row, f"not UTF-8: {error}", readable(error.object))
     return broken(file, row, f"a value without a Python equivalent: {error}")

@@ -6,15 +6,17 @@ from pipelines import docstrings
 from pipelines.docstrings import Passage
 from pipelines.listed_files import SourceFile
 from pipelines.reading.plain import readable
+from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.records import Record, broken, document
 from pipelines.reading.text import whole
 
 
-def read_documentation(file: SourceFile, most_bytes: int) -> Iterator[Record]:
+def read_documentation(portion: Portion, reading: Reading) -> Iterator[Record]:
     """Yield the passages of a file; a position is an object and its line, or a topic."""
-    content = whole(file, most_bytes)
+    file = portion.file
+    content = whole(file, reading.most_bytes)
     if content is None:
-        yield broken(file, 0, f"the file is longer than {most_bytes:,} bytes")
+        yield broken(file, 0, f"the file is longer than {reading.most_bytes:,} bytes")
         return
     try:
         for passage in _passages(file, content):

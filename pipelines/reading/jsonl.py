@@ -2,30 +2,31 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
-from pipelines import streams
 from pipelines.listed_files import SourceFile
+from pipelines.reading.lines import lines_of
 from pipelines.reading.plain import readable
+from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.records import Record, broken, from_fields
+from pipelines.streams import Line
 
 
-def read_jsonl(file: SourceFile, most_bytes: int) -> Iterator[Record]:
-    """Yield one record a line that is not blank; its position is the line's number, from 1."""
-    for number, line in enumerate(streams.lines(Path(file.uri), most_bytes), start=1):
-        if line is None:
-            yield broken(file, number, f"the line is longer than {most_bytes:,} bytes")
-        elif line.strip():
-            yield _record(file, number, line)
+def read_jsonl(portion: Portion, reading: Reading) -> Iterator[Record]:
+    """Yield one record a line that is not blank; its position is where the line begins."""
+    for line in lines_of(portion, reading):
+        if isinstance(line, Line):
+            yield _record(portion.file, line.offset, line.content or b"")
+        else:
+            yield line
 
 
-def _record(file: SourceFile, number: int, line: bytes) -> Record:
+def _record(file: SourceFile, offset: int, line: bytes) -> Record:
     try:
-        fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        fields = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        return broken(file, number, f"not UTF-8: {error}", readable(line))
+        return broken(file, offset, f"not UTF-8: {error}", readable(line))
     except (ValueError, RecursionError) as error:
-        return broken(file, number, f"not JSON: {error}", readable(line))
+        return broken(file, offset, f"not JSON: {error}", readable(line))
     if not isinstance(fields, dict):
-        return broken(file, number, "not a JSON object", readable(line))
-    return from_fields(file, number, fields)
+        return broken(file, offset, "not a JSON object", readable(line))
+    return from_fields(file, offset, fields)

@@ -1,32 +1,51 @@
 """Parquet: one record a row."""
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.listed_files import SourceFile
 from pipelines.reading.columns import BATCH_ROWS, records_of
-from pipelines.reading.records import Record
+from pipelines.reading.opening import opened
+from pipelines.reading.portion import Portion, Reading
+from pipelines.reading.records import Record, damage
 from pipelines.streams import BrokenStreamError
 
 
-def read_parquet(file: SourceFile, _most_bytes: int) -> Iterator[Record]:
-    """Yield one record a row; its position is the row's number, from 0."""
-    row = 0
+def read_parquet(portion: Portion, _reading: Reading) -> Iterator[Record]:
+    """Yield one record a row; its position is the row's number in the file, from 0.
+
+    A row group that is damaged costs its own rows; the next one is read.
+    """
+    with opened(portion.file) as stream:
+        try:
+            parquet = pq.ParquetFile(stream, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            raise BrokenStreamError(_content_fault(error), "row 0") from error
+        with parquet:
+            ends = list(accumulate(group_rows(parquet), initial=0))
+            for group in range(parquet.num_row_groups)[portion.start : portion.stop]:
+                yield from _group(portion, parquet, group, ends[group])
+
+
+def group_rows(parquet: pq.ParquetFile) -> list[int]:
+    """Return the rows of each row group."""
+    return [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+
+
+def _group(portion: Portion, parquet: pq.ParquetFile, group: int, row: int) -> Iterator[Record]:
     try:
-        with pq.ParquetFile(file.uri, page_checksum_verification=True) as parquet:
-            for batch in _batches(parquet):
-                for record in records_of(file, row, batch):
-                    yield record
-                    row += 1
+        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group]):
+            for record in records_of(portion.file, row, batch):
+                yield record
+                row += 1
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the content
-            raise
-        raise BrokenStreamError(str(error), f"row {row:,}") from error
+        yield damage(portion.file, f"group {group}", _content_fault(error), f"row {row:,}")
 
 
-def _batches(parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    """Yield batches that end with their row group, so that a bad group costs no good row."""
-    for group in range(parquet.num_row_groups):
-        yield from parquet.iter_batches(BATCH_ROWS, row_groups=[group])
+def _content_fault(error: Exception) -> str:
+    """Return what is wrong with the content; raises the error where it is the disk's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    return str(error)

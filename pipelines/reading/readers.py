@@ -1,48 +1,40 @@
-"""Read a listed file as documents and broken records: streaming, strict, and losing no field."""
+"""Read a portion of a listed file as documents and rejects: streaming, strict, losing no field."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
 
 from pipelines.errors import InputError
-from pipelines.listed_files import SourceFile
+from pipelines.reading.arrow import read_arrow
 from pipelines.reading.documentation import read_documentation
+from pipelines.reading.html import read_html
 from pipelines.reading.jsonl import read_jsonl
+from pipelines.reading.lines import read_lines
 from pipelines.reading.parquet import read_parquet
-from pipelines.reading.records import BrokenRecord, Record, document_id
+from pipelines.reading.portion import AS_USUAL, Portion, Reading
+from pipelines.reading.records import Record, Reject, damage
 from pipelines.reading.text import read_text
+from pipelines.reading.warc import read_warc
 from pipelines.streams import BrokenStreamError
 
-BrokenFiles = Literal["stop", "set_aside"]
 
-MOST_BYTES = 64 << 20
-"""The longest line or text file that is read; a longer one is a broken record."""
+def read(portion: Portion, reading: Reading = AS_USUAL) -> Iterator[Record]:
+    """Yield the records of a portion in order.
 
-
-def read(
-    file: SourceFile, *, broken_files: BrokenFiles = "stop", most_bytes: int = MOST_BYTES
-) -> Iterator[Record]:
-    """Yield the records of a file in order.
-
-    A position is a line number (jsonl, from 1), a row number (Parquet, from 0), an object and its
-    line (docstrings), a topic, or 0 (a whole text). Fields other than text and url are kept as
-    JSON in the document's metadata.
+    A position is where the line begins in the decompressed file (jsonl, lines), a row number from
+    0 (Parquet, Arrow), where the record begins (WARC), an object and its line (docstrings), a
+    topic, or 0 (a whole text or page). Fields other than text and url are kept as JSON in the
+    document's metadata.
 
     Raises:
         InputError: the file is gone, or it is damaged and `broken_files` is "stop"; with
-            "set_aside" everything readable is followed by one BrokenRecord of rule broken_file.
+            "set_aside" everything readable is yielded, and one Reject of rule broken_file for
+            each place where something is not.
     """
+    file = portion.file
     try:
-        yield from READERS[file.format](file, most_bytes)
-    except BrokenStreamError as error:
-        if broken_files == "stop":
-            raise InputError(
-                f"{file.uri}: the file is broken: {error.reason}; it was readable up to "
-                f"{error.reached}. Replace the file, or set `broken_files: set_aside` in the "
-                "config of the extract stage: what is readable is then kept, the rest is recorded."
-            ) from error
-        reason = f"{error.reason}; readable up to {error.reached}"
-        name = file.name
-        yield BrokenRecord(document_id(name, "end"), name, "end", reason, rule="broken_file")
+        for record in _records(portion, reading):
+            if isinstance(record, Reject) and record.rule == "broken_file":
+                _check_policy(portion, reading, record)
+            yield record
     except FileNotFoundError as error:
         raise InputError(
             f"{file.uri}: the file was listed and is gone. Put it back, or run again: the plan "
@@ -50,10 +42,30 @@ def read(
         ) from error
 
 
-READERS: Mapping[str, Callable[[SourceFile, int], Iterator[Record]]] = {
+def _records(portion: Portion, reading: Reading) -> Iterator[Record]:
+    try:
+        yield from READERS[portion.file.format](portion, reading)
+    except BrokenStreamError as error:
+        yield damage(portion.file, "end", error.reason, error.reached)
+
+
+def _check_policy(portion: Portion, reading: Reading, found: Reject) -> None:
+    if reading.broken_files == "stop":
+        raise InputError(
+            f"{portion.file.uri}: the file is broken: {found.error}. Replace the file, or set "
+            "`broken_files: set_aside` in the config of the extract stage: what is readable is "
+            "then kept, the rest is recorded."
+        )
+
+
+READERS: Mapping[str, Callable[[Portion, Reading], Iterator[Record]]] = {
     "jsonl": read_jsonl,
+    "lines": read_lines,
     "parquet": read_parquet,
+    "arrow": read_arrow,
     "text": read_text,
+    "html": read_html,
+    "warc": read_warc,
     "python_docs": read_documentation,
     "package_metadata": read_documentation,
     "pydoc_topics": read_documentation,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import xxhash
 
@@ -22,7 +22,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenRecord:
+class Reject:
     """A record that is no document, or the place where a file breaks off."""
 
     doc_id: str
@@ -31,10 +31,15 @@ class BrokenRecord:
     error: str
     text: str = ""
     """What was readable of it, cut to a size to look at."""
-    rule: Literal["broken_record", "broken_file"] = "broken_record"
+    rule: str = "broken_record"
+    """Why: broken_record, broken_file, or what a record is instead of a document."""
+    feature: str = "reader"
+    value: float | None = None
+    limit: float | None = None
+    url: str | None = None
 
 
-Record = Document | BrokenRecord
+Record = Document | Reject
 
 
 def document_id(source: str, position: str) -> str:
@@ -80,8 +85,14 @@ def _fault(text: str) -> str:
     return ""
 
 
-def broken(file: SourceFile, position: int | str, error: str, text: str = "") -> BrokenRecord:
+def broken(file: SourceFile, position: int | str, error: str, text: str = "") -> Reject:
     """Return a record that cannot be a document; `text` is what was readable of it."""
     where = str(position)
     reason = readable(error.encode("utf-8", "surrogatepass"))
-    return BrokenRecord(document_id(file.name, where), file.name, where, reason, text)
+    return Reject(document_id(file.name, where), file.name, where, reason, text)
+
+
+def damage(file: SourceFile, position: str, reason: str, reached: str) -> Reject:
+    """Return the mark of a place where a file is damaged; what precedes it could be read."""
+    error = f"{reason}; it was readable up to {reached}"
+    return Reject(document_id(file.name, position), file.name, position, error, rule="broken_file")

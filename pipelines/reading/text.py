@@ -1,19 +1,21 @@
 """A whole text file as one document."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from pipelines import streams
 from pipelines.listed_files import SourceFile
+from pipelines.reading.opening import opened
 from pipelines.reading.plain import readable
+from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.records import Record, broken, document
 
 
-def read_text(file: SourceFile, most_bytes: int) -> Iterator[Record]:
+def read_text(portion: Portion, reading: Reading) -> Iterator[Record]:
     """Yield the file as one record at position 0."""
-    content = whole(file, most_bytes)
+    file = portion.file
+    content = whole(file, reading.most_bytes)
     if content is None:
-        yield broken(file, 0, f"the text is longer than {most_bytes:,} bytes")
+        yield broken(file, 0, f"the text is longer than {reading.most_bytes:,} bytes")
         return
     try:
         text = content.decode("utf-8-sig")
@@ -27,9 +29,10 @@ def whole(file: SourceFile, most_bytes: int) -> bytes | None:
     """Return the bytes of a file, None where there are more than `most_bytes`."""
     held: list[bytes] = []
     size = 0
-    for piece in streams.pieces(Path(file.uri)):
-        size += len(piece)
-        if size > most_bytes:
-            return None
-        held.append(piece)
+    with opened(file) as stream:
+        for piece in streams.pieces(stream, streams.suffix_of(file.uri)):
+            size += len(piece)
+            if size > most_bytes:
+                return None
+            held.append(piece)
     return b"".join(held)

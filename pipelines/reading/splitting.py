@@ -1,0 +1,77 @@
+"""Cut files that are larger than a unit into portions; where and whether depends on the format.
+
+A cut never changes what is read: bytes are cut anywhere and a reader begins at the next line or
+gzip member, Parquet is cut between row groups, a plain WARC file between records.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import streams
+from pipelines.listed_files import SourceFile
+from pipelines.reading import warc_frames
+from pipelines.reading.opening import opened
+from pipelines.reading.portion import Portion
+
+
+def portions_of(file: SourceFile, most_bytes: int) -> list[Portion]:
+    """Return a file as portions of about so many bytes, in order; as one where it cannot be cut.
+
+    Raises:
+        FileNotFoundError: the file is gone.
+    """
+    splitter = SPLITTERS.get(file.format)
+    if splitter is None or file.bytes <= most_bytes:
+        return [Portion(file=file)]
+    ends: list[int | None] = [0, *splitter(file, most_bytes), None]
+    return [Portion(file=file, start=start or 0, stop=stop) for start, stop in pairwise(ends)]
+
+
+def _between_bytes(file: SourceFile, most_bytes: int) -> Iterator[int]:
+    if not streams.suffix_of(file.uri):
+        yield from range(most_bytes, file.bytes, most_bytes)
+
+
+def _between_groups(file: SourceFile, most_bytes: int) -> Iterator[int]:
+    """Yield before which row groups to cut; a file without a readable footer is not cut."""
+    with opened(file) as stream:
+        try:
+            metadata = pq.ParquetFile(stream).metadata
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            return
+        held = 0
+        for group in range(metadata.num_row_groups):
+            row_group = metadata.row_group(group)
+            size = sum(
+                row_group.column(n).total_compressed_size for n in range(row_group.num_columns)
+            )
+            if held and held + size > most_bytes:
+                yield group
+                held = 0
+            held += size
+
+
+def _between_records(file: SourceFile, most_bytes: int) -> Iterator[int]:
+    with opened(file) as stream:
+        if warc_frames.is_gzip(stream):
+            yield from range(most_bytes, file.bytes, most_bytes)
+            return
+        last = 0
+        for start in warc_frames.plain_starts(stream):
+            if start - last >= most_bytes:
+                yield start
+                last = start
+
+
+SPLITTERS: Mapping[str, Callable[[SourceFile, int], Iterator[int]]] = {
+    "jsonl": _between_bytes,
+    "lines": _between_bytes,
+    "parquet": _between_groups,
+    "warc": _between_records,
+}
+"""Format -> where a file of it may be cut; a format that is not here is read whole."""
