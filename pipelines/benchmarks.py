@@ -21,7 +21,7 @@ from filters.contamination import Item
 from filters.errors import unknown
 from pipelines import storage, streams
 from pipelines.errors import InputError
-from pipelines.source import SourceFile
+from pipelines.listed_files import SourceFile
 from pipelines.streams import BrokenStreamError
 
 _MOST_BYTES = 256 << 20
@@ -194,10 +194,12 @@ def _records(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(streams.lines(path, _MOST_BYTES), start=1):
-        if line is None:
-            raise BrokenStreamError(f"longer than {_MOST_BYTES:,} bytes", f"line {number}")
-        yield number, line
+    with path.open("rb") as stream:
+        lines = streams.lines(stream, streams.suffix_of(path.name), _MOST_BYTES)
+        for number, line in enumerate(lines, start=1):
+            if line.content is None:
+                raise BrokenStreamError(f"longer than {_MOST_BYTES:,} bytes", f"line {number}")
+            yield number, line.content
 
 
 def _json_records(file: SourceFile, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -220,7 +222,8 @@ def _json_records(file: SourceFile, path: Path) -> Iterator[tuple[int, dict[str,
 def _whole(path: Path) -> Any:
     """Return a file that is one JSON value, None where it is lines (as C4 publishes .json.gz)."""
     try:
-        return json.loads(b"".join(streams.pieces(path)))
+        with path.open("rb") as stream:
+            return json.loads(b"".join(streams.pieces(stream, streams.suffix_of(path.name))))
     except ValueError:
         return None
 

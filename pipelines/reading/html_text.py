@@ -8,11 +8,21 @@ import numpy as np
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
+from pipelines.errors import InputError
+
 _MOST_DEPTH = 2_000
 """Elements within elements; extraction is quadratic in it (10,000 cost 1.5 s, browsers stop at
 512)."""
 _MOST_ATTRIBUTES = 5_000
 """Attributes of one element; parsing is quadratic in them (200,000 cost 266 s)."""
+_LONGEST_FACT = 500
+_DECLARED = (
+    ("robots", 'meta[name="robots" i]', "content"),
+    ("license", 'a[rel~="license"]', "href"),
+    ("license", 'link[rel~="license"]', "href"),
+    ("license", 'meta[name="dcterms.license" i]', "content"),
+)
+"""Key of the metadata, where a page declares it, the attribute; the first that is there wins."""
 _VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
 _CLOSED_BY_OTHERS = "p|li|dt|dd|option|tr|td|th|thead|tbody|tfoot"
 _TAG = re.compile(rf"<(?!(?:{_VOID}|{_CLOSED_BY_OTHERS})\b)(/?)[a-z]", re.IGNORECASE)
@@ -53,8 +63,20 @@ def _check_structure(html: str) -> None:
 
 
 def _facts(tree: HTMLTree) -> dict[str, str]:
-    """Return title, language, licence and robots as the page declares them."""
-    return {}
+    """Return title, language, licence and robots as the page declares them, where it does."""
+    document = tree.document
+    root = document.query_selector("html") if document is not None else None
+    found: dict[str, str | None] = {"title": tree.title}
+    if root is not None:
+        found["declared_language"] = root.getattr("lang") or root.getattr("xml:lang")
+    for key, selector, attribute in _DECLARED:
+        element = document.query_selector(selector) if document is not None else None
+        if element is not None and key not in found:
+            found[key] = element.getattr(attribute)
+    squeezed = {
+        key: " ".join((value or "").split())[:_LONGEST_FACT] for key, value in found.items()
+    }
+    return {key: value for key, value in squeezed.items() if value}
 
 
 def resiliparse_text(_html: str, page: Page) -> str:
@@ -70,10 +92,15 @@ def trafilatura_text(html: str, _page: Page) -> str:
     Raises:
         InputError: trafilatura is not installed.
     """
-    import trafilatura
-
+    try:
+        import trafilatura
+    except ImportError as error:
+        raise InputError(
+            "extractor: trafilatura needs a package that is not installed: pip install "
+            "'llada-pipeline[trafilatura]', or leave the extractor at resiliparse"
+        ) from error
     return (
-        trafilatura.extract(html, favor_precision=True, include_comments=False, deduplicate=True)
+        trafilatura.extract(html, favor_precision=True, include_comments=False)
         or ""
     )
 

@@ -1,0 +1,96 @@
+"""Arrow files, HTML files and split files: the same documents however they are stored and cut."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.reading.records import Document
+from tests.support.reading import broken, read_file, read_split, rules, texts
+
+TABLE = pa.table({"text": ["one", "two\u202e three", "e\u0301 ש"], "id": ["a", "a", "b"]})
+
+
+@pytest.mark.parametrize("kind", ["file", "stream"])
+def test_arrow_files_and_streams_are_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.arrow"
+    new = pa.ipc.new_file if kind == "file" else pa.ipc.new_stream
+    with new(path, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    found = read_file(path)
+    assert texts(found) == TABLE["text"].to_pylist()
+    ids = [json.loads(r.metadata or "")["id"] for r in found if isinstance(r, Document)]
+    assert ids == ["a", "a", "b"], "duplicate ids of the input stay as metadata"
+    assert len({r.doc_id for r in found}) == 3
+
+
+def test_a_truncated_arrow_file_keeps_what_is_readable(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    with pa.ipc.new_stream(path, TABLE.schema) as writer:
+        for _ in range(3):
+            writer.write_table(TABLE)
+    path.write_bytes(path.read_bytes()[:-200])
+    found = read_file(path, broken_files="set_aside")
+    assert rules(found)[-1] == "broken_file"
+    assert texts(found)[:3] == TABLE["text"].to_pylist()
+
+
+def test_an_html_file_is_one_document(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("<html lang='de'><body><p>Ein Satz.</p><p>Noch ein Satz.</p></body></html>")
+    (found,) = read_file(path)
+    assert isinstance(found, Document)
+    assert "Ein Satz." in found.text
+    assert json.loads(found.metadata or "")["declared_language"] == "de"
+
+
+def test_trafilatura_is_an_option(tmp_path: Path) -> None:
+    pytest.importorskip("trafilatura", reason="the extra `trafilatura` is not installed")
+    path = tmp_path / "a.html"
+    body = "".join(f"<p>Paragraph number {at} tells a part of the story.</p>" for at in range(9))
+    path.write_text(f"<html><body><article>{body}</article></body></html>")
+    (found,) = read_file(path, extractor="trafilatura")
+    assert isinstance(found, Document)
+    assert "Paragraph number 3 tells" in found.text
+
+
+LINES = st.lists(
+    st.text(max_size=30).map(lambda text: json.dumps({"text": text}))
+    | st.sampled_from(["", "{broken", '{"text": 3}']),
+    max_size=30,
+)
+
+
+@settings(max_examples=40)
+@given(LINES, st.integers(1, 200))
+def test_cut_lines_are_the_same_documents(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], unit: int
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "a.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert read_split(path, unit) == read_file(path)
+
+
+def test_cut_row_groups_are_the_same_documents(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({"text": [f"document {at}" * 40 for at in range(500)]})
+    pq.write_table(table, path, row_group_size=50)
+    whole = read_file(path)
+    assert read_split(path, 2000) == whole
+    assert len({record.doc_id for record in whole}) == 500
+
+
+def test_a_line_of_a_hundred_megabytes_is_a_reject(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with path.open("wb") as handle:
+        handle.write(b'{"text": "before"}\n{"text": "')
+        for _ in range(100):
+            handle.write(b"x" * 1_000_000)
+        handle.write(b'"}\n{"text": "after"}\n')
+    found = read_file(path)
+    assert texts(found) == ["before", "after"]
+    assert "longer than" in broken(found[1]).error
