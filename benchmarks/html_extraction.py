@@ -64,9 +64,7 @@ def ours(extractor: Extractor) -> Callable[[str], str]:
 def trafilatura_alone(html: str) -> str:
     import trafilatura
 
-    found = trafilatura.extract(
-        html, favor_precision=True, include_comments=False
-    )
+    found = trafilatura.extract(html, favor_precision=True, include_comments=False)
     return found or ""
 
 

@@ -18,6 +18,7 @@ from pipelines.workspace import StageOutput, Workspace
 
 if TYPE_CHECKING:
     from filters import RuleSet
+    from filters.language import LanguageFilter
 
 
 class FilterConfig(BaseModel):
@@ -52,18 +53,26 @@ class FilterConfig(BaseModel):
         return together.with_limits(self.limits)
 
 
+def rules_of(config: FilterConfig) -> "RuleSet":
+    """Return all rules of a filter stage: those on the language, then those on the text."""
+    text_rules = config.text_rules()
+    return replace(text_rules, rules=(*_language(config).rules.rules, *text_rules.rules))
+
+
+def _language(config: FilterConfig) -> "LanguageFilter":
+    from filters.language import LanguageFilter, LanguageIdentifier
+
+    identifier = LanguageIdentifier.bundled()
+    return LanguageFilter(identifier, config.languages, config.min_language_score)
+
+
 class FilterWorker:
     """Judges one unit: kept documents, dropped documents with their verdicts, the statistics."""
 
     def __init__(self, desk: Desk, config: FilterConfig) -> None:
-        from filters.language import LanguageFilter, LanguageIdentifier
-
         self._desk = desk
-        self._language = LanguageFilter(
-            LanguageIdentifier.bundled(), config.languages, config.min_language_score
-        )
-        text_rules = config.text_rules()
-        self._rules = replace(text_rules, rules=(*self._language.rules.rules, *text_rules.rules))
+        self._language = _language(config)
+        self._rules = rules_of(config)
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""

@@ -99,10 +99,7 @@ def trafilatura_text(html: str, _page: Page) -> str:
             "extractor: trafilatura needs a package that is not installed: pip install "
             "'llada-pipeline[trafilatura]', or leave the extractor at resiliparse"
         ) from error
-    return (
-        trafilatura.extract(html, favor_precision=True, include_comments=False)
-        or ""
-    )
+    return trafilatura.extract(html, favor_precision=True, include_comments=False) or ""
 
 
 EXTRACTORS: Mapping[str, Callable[[str, Page], str]] = {

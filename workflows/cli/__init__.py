@@ -17,6 +17,7 @@ from workflows.stage import nearest
 COMMANDS: Mapping[str, str] = {
     "plan": "workflows.cli.recipes:plan",
     "run": "workflows.cli.recipes:run",
+    "filter": "workflows.cli.filtering:filter_",
     "status": "workflows.cli.recipes:status",
     "attach": "workflows.cli.runs:attach",
     "logs": "workflows.cli.runs:logs",

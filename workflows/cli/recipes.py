@@ -1,6 +1,7 @@
 """The verbs of a recipe: plan, run, status, accept."""
 
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from workflows.cli.options import open_recipe
 from workflows.errors import InterruptedRun
 
 if TYPE_CHECKING:
+    from workflows.artifact import Artifact
     from workflows.plan import Planned
     from workflows.runner import Runner
     from workflows.terminal import Terminal
@@ -120,7 +122,7 @@ def run(
     if address is not None and jobs.is_job_server(address):
         _send(recipe, opened, address, command, detach=detach)
         return
-    _drive(recipe, opened, address, command, keep_going=keep_going, run_id=run_id)
+    drive(recipe, opened, address, command=command, keep_going=keep_going, run_id=run_id)
 
 
 def _send(
@@ -162,16 +164,20 @@ def _passed_on(arguments: Sequence[str], recipe: Path) -> list[str]:
     return kept
 
 
-def _drive(
+def drive(
     recipe: Path,
     opened: options.Opened,
     address: str | None,
-    command: str,
     *,
-    keep_going: bool,
-    run_id: str | None,
-) -> None:
-    """Run the stages from this process, on Ray here or on a cluster."""
+    command: str = "",
+    keep_going: bool = False,
+    run_id: str | None = None,
+    say: bool = True,
+) -> "Mapping[str, Artifact]":
+    """Run the stages from this process, on Ray here or on a cluster; return what they made.
+
+    `say`: print the page of the run to standard output.
+    """
     from pipelines.executors import OnRay
     from pipelines.ray_node import stop_ray
     from workflows.journal import runs_folder
@@ -191,7 +197,7 @@ def _drive(
         OnRay(address),
         (terminal, log, tracking),
         run_id=run_id,
-        command=command,
+        command=command or f"llada run {shlex.quote(str(recipe))}",
         only=opened.only,
         keep_going=keep_going,
         times=Times.from_environment(),
@@ -211,18 +217,13 @@ def _drive(
         tracking.ended()
         stop_ray()
     artifacts = {done.stage.name: done.artifact for done in result.stages}
-    click.echo(
-        "\n"
-        + page(
-            artifacts,
-            store,
-            recipe=opened.recipe.name,
-            run_id=result.run_id,
-            tracking=tracking.describe(),
-        )
-    )
-    click.echo(f"\n{_tally(result.stages)} in {result.seconds:.1f} s")
-    click.echo(tracking.settle(result.seconds))
+    if say:
+        facts = {"recipe": opened.recipe.name, "run_id": result.run_id}
+        click.echo("\n" + page(artifacts, store, **facts, tracking=tracking.describe()))
+        click.echo(f"\n{_tally(result.stages)} in {result.seconds:.1f} s")
+    told = tracking.settle(result.seconds)
+    click.echo(told, err=not say)
+    return artifacts
 
 
 class _Interrupt:

@@ -1,0 +1,70 @@
+"""`llada filter` on a folder: results, a changed limit, a what-if, and every wrong use told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import llada
+from tests.support.documents import write_jsonl
+
+RULES = "name: mine\nrules: [{name: long_text, feature: characters, above: 535}]\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "empty").mkdir()
+    write_jsonl(tmp_path / "in" / "a.jsonl", 12)
+    (tmp_path / "rules.yaml").write_text(RULES)
+    (tmp_path / "broken.yaml").write_text("rules: [{name: a, feature: digts, above: 1}]\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--out", "o"], 2, "name files, folders or patterns before --out"),
+        (["in"], 2, "Missing option '--out'"),
+        (["nowhere", "--out", "o"], 1, "nowhere"),
+        (["empty", "--out", "o"], 1, "no file to read"),
+        (["in", "--out", "o", "--rules", "gofer"], 2, "did you mean 'gopher'"),
+        (["in", "--out", "o", "--limit", "gopher_short_doc"], 2, "--limit gopher_short_doc=20"),
+        (["in", "--out", "o", "--limit", "gopher_shrt_doc=3"], 2, "mean 'gopher_short_doc'"),
+        (["in", "--out", "o", "--dedup", "fuzzy"], 2, "'none', 'exact', 'minhash'"),
+        (["in", "--out", "o", "--rules", "broken.yaml"], 2, "broken.yaml:1: rules.0"),
+        (["--out", "o", "--rejudge", "--limit", "gopher_short_doc=3"], 2, "no filtered documents"),
+        (["in", "--out", "o", "--rejudge"], 2, "leave the inputs away"),
+        (["in", "--out", "in/a.jsonl"], 1, "a.jsonl"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_told_in_a_sentence(
+    project: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = llada("filter", *arguments, cwd=project, check=code)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_folder_is_filtered_and_only_what_changed_runs_again(project: Path) -> None:
+    job = ["filter", "in", "--out", "out", "--min-language-score", "0.1", "--rules"]
+    first = llada(*job, "gopher", "--json", cwd=project)
+    told = json.loads(first.stdout)
+    documents = told["documents"]
+    assert told["kept"] + sum(rule["reason"] for rule in told["rules"]) == documents > 10
+    assert f"DONE    {documents} documents in" in first.stderr
+
+    second = llada(*job, "gopher,rules.yaml", cwd=project)
+    assert "text           REUSED" in second.stderr
+    assert "clean          RUN     config." in second.stderr
+    assert "long_text" in second.stdout
+    assert "FUNNEL" in second.stdout
+
+    what_if = llada(
+        "filter", "--out", "out", "--rejudge", "--limit", "long_text=9999", cwd=project
+    ).stdout
+    assert f"kept {told['kept']} of {documents} documents" in what_if
+    assert "nothing was changed" in what_if
+    assert "clean          REUSED" in llada("run", "out/filter.yaml", cwd=project).stderr

@@ -1,0 +1,69 @@
+"""A filtering job without a recipe: what rules did is counted right, and other limits as well."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from filters.errors import FilterError
+from tests.support.runs import load, runner, write_recipe
+from workflows import filtering
+from workflows.artifact import Artifact
+from workflows.filtering import RuleShare
+
+
+@pytest.fixture
+def filtered(tmp_path: Path) -> Artifact:
+    runner(load(write_recipe(tmp_path))).run(load(tmp_path / "small.yaml"))
+    found = [a for a in filtering.all_artifacts(tmp_path / "store") if a.manifest.name == "clean"]
+    return found[0]
+
+
+def test_shares_are_the_ledgers_and_a_rule_alone_is_counted(filtered: Artifact) -> None:
+    ledger = filtered.manifest.ledger
+    found = filtering.shares(filtered)
+    assert {one.rule: one.reason for one in found if one.reason} == {
+        rule: count.rows for rule, count in ledger.dropped.items()
+    }
+    assert all(one.alone <= one.reason <= one.fails for one in found)
+    assert sum(one.reason for one in found) == ledger.dropped_total.rows > 0
+
+
+def test_the_same_limits_judge_the_same_and_others_as_a_run_would(
+    filtered: Artifact, tmp_path: Path
+) -> None:
+    same = filtering.rejudged(filtered, filtering.with_limits(filtered, {}))
+    assert same == (filtered.manifest.ledger.kept.rows, filtering.shares(filtered))
+
+    loose = {"gopher_short_doc": 2.0, "gopher_enough_stop_words": 0.0}
+    kept, found = filtering.rejudged(filtered, filtering.with_limits(filtered, loose))
+    again = load(tmp_path / "small.yaml", clean__limits=str(loose).replace("'", ""))
+    result = runner(again).run(again)
+    clean = next(done.artifact for done in result.stages if done.stage.name == "clean")
+    assert kept == clean.manifest.ledger.kept.rows > filtered.manifest.ledger.kept.rows
+    assert found == filtering.shares(clean)
+
+
+def test_an_unknown_rule_is_named_with_the_nearest(filtered: Artifact) -> None:
+    with pytest.raises(FilterError, match="did you mean 'gopher_short_doc'"):
+        filtering.with_limits(filtered, {"gopher_short": 3})
+
+
+def test_the_recipe_that_is_written_is_the_job(tmp_path: Path) -> None:
+    config = {"rules": ["gopher"], "limits": {"gopher_short_doc": 20.0}}
+    text = filtering.recipe_text(
+        [Path("in put")], tmp_path / "out", config, dedup="exact", workers=3
+    )
+    value = yaml.safe_load(text)
+    assert list(value["stages"]) == ["documents", "text", "clean", "unique"]
+    assert value["stages"]["documents"]["config"]["paths"] == [str(Path("in put").absolute())]
+    (tmp_path / "filter.yaml").write_text(text)
+    assert load(tmp_path / "filter.yaml").stage("clean").resources.workers == 3
+
+
+def test_the_table_says_what_each_rule_costs() -> None:
+    found = [RuleShare("short", 30, 40, 10), RuleShare("bullets", 0, 5, 0)]
+    lines = filtering.breakdown(200, 170, found).splitlines()
+    assert lines[1].split() == ["short", "30", "40", "10", "5.0%"]
+    assert lines[2].split() == ["bullets", "0", "5", "0", "0.0%"]
+    assert lines[-1] == "kept 170 of 200 documents (85.0%)"

@@ -1,0 +1,171 @@
+"""The verb filter: a filtering job over any files, without a recipe."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from workflows.cli import options
+from workflows.errors import UsageError
+
+if TYPE_CHECKING:
+    from filters.custom import CustomRules
+    from workflows.artifact import Artifact
+
+_WORD_LISTS = ("unicode", "spacy")
+
+
+@click.command("filter")
+@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Where results are kept."
+)
+@click.option(
+    "--rules",
+    default="gopher_repetition,gopher",
+    show_default=True,
+    metavar="SET,...",
+    help="Rule sets in the order that assigns reasons (c4, fineweb, fineweb2/deu_Latn, ...), or a "
+    "YAML file of rules.",
+)
+@click.option("--languages", default="", metavar="CODE,...", help="Keep these; default: all.")
+@click.option("--min-language-score", type=float, default=0.65, show_default=True)
+@click.option(
+    "--limit", "limits", multiple=True, metavar="RULE=VALUE", help="Change the limit of a rule."
+)
+@click.option("--words", type=click.Choice(_WORD_LISTS), default="unicode", show_default=True)
+@click.option(
+    "--dedup",
+    type=click.Choice(("none", "exact", "minhash")),
+    default="none",
+    show_default=True,
+    help="Also remove copies.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--address", metavar="RAY", help="A Ray cluster to run on; default: this machine.")
+@click.option(
+    "--rejudge",
+    is_flag=True,
+    help="Only say what other --limit values would keep of the documents in --out: in seconds, "
+    "from their stored statistics. Changes nothing.",
+)
+@options.as_json
+def filter_(inputs: tuple[Path, ...], out: Path, rejudge: bool, as_json: bool, **job: Any) -> None:
+    """Keep the documents of INPUT... (files, folders, patterns) that are worth reading.
+
+    Formats go by extension: jsonl, Parquet, Arrow, text, HTML, WARC and WET, also as .gz and .zst.
+    Run it again with another limit, and only what changed is done again.
+    """
+    from workflows import filtering
+
+    limits = dict(_limit(text) for text in job["limits"])
+    if rejudge:
+        _rejudge(inputs, out, limits, as_json)
+        return
+    if not inputs:
+        raise UsageError("nothing to filter: name files, folders or patterns before --out")
+    text = filtering.recipe_text(
+        inputs, out, _config(job, limits), dedup=job["dedup"], workers=job["workers"]
+    )
+    _report(_run(text, out, job["address"], say=not as_json), out, as_json)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    rule, equals, value = text.partition("=")
+    try:
+        return rule, float(value if equals else "")
+    except ValueError:
+        raise UsageError(
+            f"--limit {text}: found no number after '='; write --limit gopher_short_doc=20"
+        ) from None
+
+
+def _config(job: dict[str, Any], limits: dict[str, float]) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "rules": [],
+        "languages": _names(job["languages"]),
+        "min_language_score": job["min_language_score"],
+        "words": job["words"],
+    }
+    for name in _names(job["rules"]):
+        if name.endswith((".yaml", ".yml")):
+            own = _own_rules(Path(name))
+            config["rules"] += own.include
+            config["words"] = own.words
+            config["custom"] = [
+                *config.get("custom", ()),
+                *(rule.model_dump(exclude_none=True) for rule in own.rules),
+            ]
+            limits = {**own.limits, **limits}
+        else:
+            config["rules"].append(name)
+    return {**config, "limits": limits} if limits else config
+
+
+def _own_rules(path: Path) -> "CustomRules":
+    from filters.custom import read_file
+    from filters.errors import FilterError
+
+    try:
+        return read_file(path)
+    except FilterError as error:
+        raise UsageError(str(error)) from error
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
+    """Write the recipe beside the results and carry it out as `llada run` does."""
+    from pipelines.storage import write_bytes
+    from workflows.cli.recipes import drive
+    from workflows.filtering import RECIPE, STAGE
+
+    recipe = out.absolute() / RECIPE
+    write_bytes(recipe, text.encode())
+    return drive(recipe, options.open_recipe(recipe), address, say=say)[STAGE]
+
+
+def _report(artifact: "Artifact", out: Path, as_json: bool) -> None:
+    from workflows import filtering
+
+    ledger = artifact.manifest.ledger
+    _tell(ledger.entered.rows, ledger.kept.rows, filtering.shares(artifact), as_json)
+    if not as_json:
+        if not ledger.kept.rows:
+            click.echo("no document is worth keeping by these rules: loosen one with --limit")
+        click.echo(f"kept: {artifact.folder / 'data'}   dropped: {artifact.folder / 'rejects'}")
+        click.echo(f"next: llada explain DOC_ID --store {out}   llada ui --store {out}")
+
+
+def _rejudge(inputs: tuple[Path, ...], out: Path, limits: dict[str, float], as_json: bool) -> None:
+    from workflows import filtering
+
+    if inputs or not limits:
+        raise UsageError(
+            "--rejudge reads what lies in --out: leave the inputs away and give other limits, for "
+            "example --limit gopher_short_doc=20"
+        )
+    artifact = filtering.newest_filtered(out)
+    try:
+        config = filtering.with_limits(artifact, limits)
+    except ValueError as error:
+        raise UsageError(f"--limit: {error}") from error
+    kept, found = filtering.rejudged(artifact, config)
+    _tell(artifact.manifest.ledger.entered.rows, kept, found, as_json)
+    if not as_json:
+        now = artifact.manifest.ledger.kept.rows
+        click.echo(f"({kept - now:+,} against the {now:,} kept now; nothing was changed)")
+
+
+def _tell(entered: int, kept: int, found: Any, as_json: bool) -> None:
+    from workflows.filtering import breakdown
+
+    if as_json:
+        rules = [asdict(one) for one in found]
+        click.echo(json.dumps({"documents": entered, "kept": kept, "rules": rules}, indent=1))
+    else:
+        click.echo("\n" + breakdown(entered, kept, found))

@@ -1,0 +1,140 @@
+"""A filtering job without a recipe: the recipe it is, what each rule did, what other limits would.
+
+`llada filter` writes the recipe it stands for beside its results, so that a job which grows needs
+no second start: `llada run`, `plan`, `lineage` and `ui` take it from there.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from pipelines.filter import FilterConfig, rules_of
+from pipelines.shards import read_table
+from workflows.artifact import Artifact, all_artifacts
+from workflows.errors import UsageError
+
+RECIPE = "filter.yaml"
+STAGE = "clean"
+
+
+def recipe_text(
+    inputs: Sequence[Path], out: Path, config: Mapping[str, Any], *, dedup: str, workers: int
+) -> str:
+    """Return the recipe of a job as YAML; paths are absolute, so that it runs from anywhere."""
+    resources = {"workers": workers}
+    stages: dict[str, Any] = {
+        "documents": {
+            "kind": "source",
+            "config": {"paths": [str(path.absolute()) for path in inputs]},
+        },
+        "text": {"kind": "extract", "needs": "documents", "resources": resources},
+        STAGE: {
+            "kind": "filter", "needs": "text", "config": dict(config), "resources": resources
+        },
+    }  # fmt: skip
+    if dedup != "none":
+        stages["unique"] = {
+            "kind": "dedup", "needs": STAGE, "config": {"method": dedup}, "resources": resources
+        }  # fmt: skip
+    value = {"name": "filter", "store": str(out.absolute()), "stages": stages}
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return f"# Written by `llada filter`; `llada run {RECIPE}` does the same.\n{text}"
+
+
+@dataclass(frozen=True)
+class RuleShare:
+    """What one rule did: how many documents it is the reason for, fails, and alone fails."""
+
+    rule: str
+    reason: int
+    fails: int
+    alone: int
+
+
+def newest_filtered(store: Path) -> Artifact:
+    """Return the filter artifact that was published last; UsageError where there is none."""
+    filtered = [a for a in all_artifacts(store) if a.manifest.kind == "filter"]
+    if not filtered:
+        raise UsageError(
+            f"{store} holds no filtered documents; run `llada filter INPUT --out {store}` first"
+        )
+    return filtered[-1]
+
+
+def shares(artifact: Artifact) -> list[RuleShare]:
+    """Return what each rule did, most often the reason first; reads the verdicts alone."""
+    counts = _Counts()
+    for path in artifact.as_input().paths("rejects"):
+        counts.add(read_table(path, ["rule", "failed_rules"]))
+    return counts.shares()
+
+
+def with_limits(artifact: Artifact, limits: Mapping[str, float]) -> FilterConfig:
+    """Return the config of a filter artifact with other limits; FilterError for unknown rules."""
+    config = FilterConfig.model_validate(artifact.manifest.config)
+    changed = config.model_copy(update={"limits": {**config.limits, **limits}})
+    changed.text_rules()
+    return changed
+
+
+def rejudged(artifact: Artifact, config: FilterConfig) -> tuple[int, list[RuleShare]]:
+    """Return how many documents other limits keep, and what each rule would do.
+
+    Reads the stored statistics, a few hundred bytes a document, and no text. Documents that the
+    pass itself failed on have none and stay dropped.
+    """
+    rules, counts, kept = rules_of(config), _Counts(), 0
+    for path in artifact.as_input().paths("features"):
+        verdicts = rules.verdicts(read_table(path))
+        fails = verdicts.filter(pc.is_valid(verdicts["rule"]))
+        kept += verdicts.num_rows - fails.num_rows
+        counts.add(fails)
+    return kept, counts.shares()
+
+
+class _Counts:
+    """Adds up verdicts of failed documents, a shard at a time."""
+
+    def __init__(self) -> None:
+        self._reason: Counter[str] = Counter()
+        self._fails: Counter[str] = Counter()
+        self._alone: Counter[str] = Counter()
+
+    def add(self, verdicts: pa.Table) -> None:
+        """Count documents by `rule`, and by `failed_rules` where those were recorded."""
+        self._reason.update(verdicts["rule"].to_pylist())
+        failed = verdicts["failed_rules"].combine_chunks()
+        self._fails.update(pc.list_flatten(failed).to_pylist())
+        single = pc.equal(pc.list_value_length(failed), 1)
+        self._alone.update(pc.list_flatten(failed.filter(single.fill_null(False))).to_pylist())
+
+    def shares(self) -> list[RuleShare]:
+        """Return the counts of every rule that any document failed."""
+        names = sorted(self._reason | self._fails, key=lambda rule: (-self._reason[rule], rule))
+        return [
+            RuleShare(
+                rule,
+                self._reason[rule],
+                self._fails[rule] or self._reason[rule],
+                self._alone[rule],
+            )
+            for rule in names
+        ]
+
+
+def breakdown(entered: int, kept: int, found: Sequence[RuleShare]) -> str:
+    """Return the table of rules: reason for, failed by, and failed by this rule alone."""
+    lines = [f"{'RULE':<34}{'the reason':>12}{'fails':>9}{'only this':>11}{'marginal':>10}"]
+    lines += [
+        f"{one.rule:<34}{one.reason:>12,}{one.fails:>9,}{one.alone:>11,}"
+        f"{one.alone / max(1, entered):>10.1%}"
+        for one in found
+    ]
+    share = kept / max(1, entered)
+    return "\n".join([*lines, f"kept {kept:,} of {entered:,} documents ({share:.1%})"])
