@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from filters.custom import CustomRule
@@ -37,6 +38,9 @@ class FilterConfig(BaseModel):
     """Limits that replace a rule set's own: {rule: limit}, or {rule: {lang_Script: limit}}."""
     words: Literal["unicode", "spacy"] = "unicode"
     """What a word is; part of every threshold."""
+    signatures: bool = False
+    """Keep each document's exact hash and MinHash signature (FineWeb's family) beside its
+    statistics: a dedup stage of that family behind this one takes them from there."""
 
     @model_validator(mode="after")
     def _rules_exist(self) -> Self:
@@ -73,6 +77,7 @@ class FilterWorker:
         self._desk = desk
         self._language = _language(config)
         self._rules = rules_of(config)
+        self._signatures = config.signatures
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""
@@ -93,12 +98,28 @@ class FilterWorker:
         statistics = self._rules.statistics(documents)
         for name in ("language", "language_allowed"):
             statistics = statistics.append_column(name, language[name])
+        if self._signatures:
+            for name, column in _signatures(documents["text"]).items():
+                statistics = statistics.append_column(name, column)
         kept, dropped = split(documents, self._rules.verdicts(statistics))
         return kept, dropped, statistics.add_column(0, "doc_id", documents["doc_id"])
+
+
+def _signatures(texts: pa.ChunkedArray) -> Mapping[str, pa.Array]:
+    from filters.dedup import MinHash, signature_columns
+
+    table = signature_columns(texts, MinHash())
+    found = {name: table[name] for name in table.column_names}
+    return {**found, "text_bytes": pc.binary_length(texts).cast(pa.int64())}
 
 
 def run(workspace: Workspace, config: FilterConfig) -> StageOutput:
     """Filter every unit of the slot `documents`; see StageOutput for what comes back."""
     factory = partial(FilterWorker, desk_of(workspace), config)
     records = run_units(workspace, units_of(workspace.input("documents")), factory)
-    return stage_output(records, schema=schemas.DOCUMENT.to_string())
+    info = {}
+    if config.signatures:
+        from filters.dedup import MinHash
+
+        info["minhash"] = dict(MinHash().identity())
+    return stage_output(records, schema=schemas.DOCUMENT.to_string(), info=info)

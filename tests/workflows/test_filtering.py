@@ -67,3 +67,15 @@ def test_the_table_says_what_each_rule_costs() -> None:
     assert lines[1].split() == ["short", "30", "40", "10", "5.0%"]
     assert lines[2].split() == ["bullets", "0", "5", "0", "0.0%"]
     assert lines[-1] == "kept 170 of 200 documents (85.0%)"
+
+
+def test_signatures_of_the_filter_s_pass_spare_dedup_its_own(tmp_path: Path) -> None:
+    recipe = load(write_recipe(tmp_path))
+    plain = runner(recipe).run(recipe)
+    recipe = load(write_recipe(tmp_path, store="other"), clean__signatures="true")
+    fused = runner(recipe).run(recipe)
+    made = {done.stage.name: done.artifact.manifest for done in fused.stages}
+    before = {done.stage.name: done.artifact.manifest for done in plain.stages}
+    assert before["unique"].metrics["sketches_reused"] == 0
+    assert made["unique"].metrics["sketches_reused"] == made["clean"].ledger.kept.rows > 0
+    assert made["unique"].digest == before["unique"].digest
