@@ -129,15 +129,38 @@ def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
     return drive(recipe, options.open_recipe(recipe), address, say=say)[STAGE]
 
 
+@click.command()
+@click.argument("ref")
+@click.option("--html", type=click.Path(path_type=Path), default="report.html", show_default=True)
+@options.store
+def report(ref: str, html: Path, store: str) -> None:
+    """Write what the filter REF did as one page: funnel, statistics, limits, documents at them."""
+    from pipelines.storage import store_root
+    from workflows.lineage.refs import resolve
+
+    _write_page(resolve(store_root(store), ref), html)
+    click.echo(f"report: {html}")
+
+
+def _write_page(artifact: "Artifact", path: Path) -> None:
+    from pipelines.storage import write_bytes
+    from workflows.report.facts import facts_of
+    from workflows.report.page import page
+
+    write_bytes(path.absolute(), page(facts_of(artifact)).encode())
+
+
 def _report(artifact: "Artifact", out: Path, as_json: bool) -> None:
     from workflows import filtering
 
+    _write_page(artifact, out / "report.html")
     ledger = artifact.manifest.ledger
     _tell(ledger.entered.rows, ledger.kept.rows, filtering.shares(artifact), as_json)
     if not as_json:
         if not ledger.kept.rows:
             click.echo("no document is worth keeping by these rules: loosen one with --limit")
         click.echo(f"kept: {artifact.folder / 'data'}   dropped: {artifact.folder / 'rejects'}")
+        click.echo(f"report: {out / 'report.html'}")
         click.echo(f"next: llada explain DOC_ID --store {out}   llada ui --store {out}")
 
 

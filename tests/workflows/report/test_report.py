@@ -1,0 +1,131 @@
+"""A filter's page: its figures are those of the artifact, and no text of a corpus can act in it."""
+
+import itertools
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.documents import prose
+from tests.support.runs import load, runner
+from workflows.artifact import Artifact
+from workflows.errors import UsageError
+from workflows.report.facts import SAMPLES, facts_of
+from workflows.report.histogram import Histogram
+from workflows.report.marks import MARKS, spans_of
+from workflows.report.page import marked, page
+
+EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+RECIPE = """\
+name: evil
+store: {store}
+stages:
+  docs: {{kind: source, config: {{paths: [{data}]}}}}
+  text: {{kind: extract, needs: docs}}
+  clean:
+    kind: filter
+    needs: text
+    config: {{rules: [gopher, fineweb], min_language_score: 0.1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    home = tmp_path_factory.mktemp("report")
+    (home / "data").mkdir()
+    rows = [{"text": prose(at), "url": f"https://host{at % 3}.org/{at}"} for at in range(20)]
+    rows += [{"text": f"Short {at}. # # # {EVIL}", "url": f"https://{EVIL}/"} for at in range(5)]
+    (home / "data" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (home / "evil.yaml").write_text(RECIPE.format(store=home / "store", data=home / "data"))
+    recipe = load(home / "evil.yaml")
+    result = runner(recipe).run(recipe)
+    return next(done.artifact for done in result.stages if done.stage.name == "clean")
+
+
+def test_figures_are_those_of_the_artifact(filtered: Artifact) -> None:
+    facts = facts_of(filtered)
+    ledger = filtered.manifest.ledger
+    assert all(int(h.counts.sum()) == ledger.entered.rows for n, h in facts.histograms.items()
+               if n not in ("language_stop_words",))  # fmt: skip
+    short = next(one for one in facts.rules if one.rule.name == "gopher_short_doc")
+    assert short.would_drop == 5
+    assert {sample.kept for sample in short.outside} == {False}
+    assert len(short.outside) == len(short.inside) == SAMPLES
+    assert all(sample.value < 50 for sample in short.outside)
+    assert [s.value for s in short.inside] == sorted(s.value for s in short.inside)
+    assert sum(kept for kept, _ in facts.hosts.values()) == ledger.kept.rows
+    assert facts.words[0] > 20 * 90
+
+
+def test_the_page_holds_its_tables_and_no_markup_of_a_document(filtered: Artifact) -> None:
+    class Tags(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.seen.append(tag)
+            assert not any(name.startswith("on") for name, _ in attrs)
+
+    text = page(facts_of(filtered))
+    tags = Tags()
+    tags.feed(text)
+    assert not {"script", "img", "iframe", "object", "link", "form"} & set(tags.seen)
+    assert {"table", "svg", "details", "mark"} <= set(tags.seen)
+    assert "default-src 'none'" in text
+    assert "&lt;script&gt;" in text
+    assert not re.search(r"https?://(?!host)[^\s<&]*\.(?:js|css)", text)
+
+
+def test_a_browser_runs_nothing_of_it(filtered: Artifact, tmp_path: Path) -> None:
+    chromium = Path("/usr/bin/chromium")
+    if not chromium.exists():
+        pytest.skip(f"no browser: {chromium} is missing (apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = tmp_path / "report.html"
+    path.write_text(page(facts_of(filtered)), encoding="utf-8")
+    asked: list[str] = []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(path.as_uri())
+        tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert tab.title() == "evil: what clean kept"
+        assert tab.locator("svg").count() > 10
+        assert tab.get_by_text("Short 0.").first.is_visible()
+        browser.close()
+    assert asked == [path.as_uri()]
+
+
+def test_another_kind_has_no_report(filtered: Artifact) -> None:
+    other = filtered.model_copy(
+        update={"manifest": filtered.manifest.model_copy(update={"kind": "dedup"})}
+    )
+    with pytest.raises(UsageError, match="name a stage of kind filter"):
+        facts_of(other)
+
+
+@given(st.lists(st.floats(0, 1e9) | st.just(float("nan")), max_size=40), st.booleans())
+def test_shards_of_a_histogram_add_up(values: list[float], is_share: bool) -> None:
+    whole, parts = Histogram("f", is_share), Histogram("f", is_share)
+    whole.add(np.array(values, dtype=np.float64))
+    for value in values:
+        parts.add(np.array([value]))
+    assert (whole.counts == parts.counts).all()
+    assert whole.counts.sum() == sum(not math.isnan(value) for value in values)
+
+
+@given(st.sampled_from(sorted(MARKS)), st.text(alphabet="ab .…#\n<>&{\\1-•", max_size=60))
+def test_marks_lose_no_character(feature: str, text: str) -> None:
+    spans = spans_of(feature, text)
+    assert all(start < end for start, end in spans)
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
+    plain = re.sub(r"</?mark>", "", marked(feature, text))
+    assert plain == marked("no such statistic", text)

@@ -1,0 +1,1 @@
+"""What a filter did, as one page: funnel, statistics with their limits, documents at them."""

@@ -1,0 +1,191 @@
+"""Read what a report shows from a filter artifact: statistics and verdicts by shard, few texts."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from filters.rules import Rule
+from pipelines import storage
+from pipelines.filter import FilterConfig, rules_of
+from pipelines.shards import read_table
+from pipelines.storage import StorePath
+from workflows.artifact import Artifact
+from workflows.errors import UsageError
+from workflows.filtering import RuleShare, shares
+from workflows.report.histogram import Histogram
+
+SAMPLES = 3
+"""Documents on each side of each limit."""
+_TEXT_SHOWN = 1_500
+_MOST_HOSTS = 100_000
+"""Hosts counted at once; beyond, the rarest are forgotten, and the table says 'at least'."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A document near a limit."""
+
+    doc_id: str
+    value: float
+    kept: bool
+    """Whether the document stayed; near one limit it may have failed another."""
+    text: str
+
+
+@dataclass
+class RuleFacts:
+    """One rule: its limit, what it would drop alone, and documents on both sides of the limit."""
+
+    rule: Rule
+    would_drop: int = 0
+    inside: list[Sample] = field(default_factory=list)
+    outside: list[Sample] = field(default_factory=list)
+
+
+@dataclass
+class Facts:
+    """All that a report shows."""
+
+    artifact: Artifact
+    shares: list[RuleShare]
+    words: tuple[int, int] = (0, 0)
+    """Of all documents, of those kept."""
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    rules: list[RuleFacts] = field(default_factory=list)
+    languages: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Kept and dropped documents by language, the most frequent first."""
+    hosts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def facts_of(artifact: Artifact) -> Facts:
+    """Return the facts of a filter artifact; UsageError for another kind."""
+    if artifact.manifest.kind != "filter":
+        raise UsageError(
+            f"{artifact.folder.name} was made by the kind '{artifact.manifest.kind}'; a report "
+            "shows what a filter did: name a stage of kind filter"
+        )
+    config = FilterConfig.model_validate(artifact.manifest.config)
+    facts = Facts(artifact, shares(artifact))
+    facts.rules = [RuleFacts(rule) for rule in rules_of(config).rules]
+    near = [_Near(one.rule) for one in facts.rules]
+    for path in artifact.as_input().paths("features"):
+        _add_statistics(facts, near, read_table(path))
+    _add_places(facts)
+    _add_texts(facts, near)
+    return facts
+
+
+class _Near:
+    """The documents nearest to a rule's limit, on both sides."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._heaps: dict[bool, list[tuple[float, str, float]]] = {True: [], False: []}
+
+    def add(self, doc_ids: pa.ChunkedArray, values: np.ndarray, limits: np.ndarray) -> int:
+        """Take a shard; return how many of its documents the rule drops."""
+        fails = self.rule.fails(values, limits)
+        with np.errstate(invalid="ignore"):
+            distances = np.abs(values - limits)
+        for side in (False, True):
+            rows = np.flatnonzero((fails == side) & np.isfinite(distances))
+            for row in rows[np.argsort(distances[rows], kind="stable")[:SAMPLES]]:
+                entry = (-float(distances[row]), doc_ids[int(row)].as_py(), float(values[row]))
+                heapq.heappush(self._heaps[side], entry)
+                if len(self._heaps[side]) > SAMPLES:
+                    heapq.heappop(self._heaps[side])
+        return int(fails.sum())
+
+    def found(self, fails: bool) -> list[tuple[str, float]]:
+        """Return (doc_id, value) on one side, nearest first."""
+        return [(doc_id, value) for _, doc_id, value in sorted(self._heaps[fails], reverse=True)]
+
+
+def _add_statistics(facts: Facts, near: list[_Near], statistics: pa.Table) -> None:
+    for name in statistics.column_names:
+        kind = statistics.schema.field(name).type
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+            is_share = "ratio" in name or "score" in name
+            histogram = facts.histograms.setdefault(name, Histogram(name, is_share))
+            histogram.add(_numbers(statistics[name]))
+    for one, candidates in zip(facts.rules, near, strict=True):
+        if one.rule.feature in statistics.column_names:
+            values = _numbers(statistics[one.rule.feature])
+            limits = one.rule.limits_of(statistics)
+            one.would_drop += candidates.add(statistics["doc_id"], values, limits)
+    if "words" in statistics.column_names:
+        words = pc.sum(statistics["words"]).as_py() or 0
+        facts.words = (facts.words[0] + words, facts.words[1])
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    numbers: np.ndarray = column.cast(pa.float64()).to_numpy()
+    return numbers
+
+
+def _add_places(facts: Facts) -> None:
+    """Count documents by language and host on both sides."""
+    languages: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    hosts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for kept, role in ((True, "data"), (False, "rejects")):
+        for path in facts.artifact.as_input().paths(role):  # type: ignore[arg-type]
+            table = read_table(path, ["language", "url"])
+            languages[kept].update(one or "unknown" for one in table["language"].to_pylist())
+            hosts[kept].update(_hosts(table["url"].to_pylist()))
+            if len(hosts[kept]) > _MOST_HOSTS:
+                hosts[kept] = Counter(dict(hosts[kept].most_common(_MOST_HOSTS // 2)))
+    facts.languages, facts.hosts = _both(languages), _both(hosts)
+
+
+def _hosts(urls: Iterable[str | None]) -> Iterable[str]:
+    for url in urls:
+        try:
+            host = urlsplit(url or "").hostname
+        except ValueError:
+            host = None
+        yield host or "no address"
+
+
+def _both(counts: Mapping[bool, Counter[str]]) -> dict[str, tuple[int, int]]:
+    together = counts[True] + counts[False]
+    return {name: (counts[True][name], counts[False][name]) for name, _ in together.most_common(30)}
+
+
+def _add_texts(facts: Facts, near: list[_Near]) -> None:
+    wanted = {doc_id for one in near for side in (False, True) for doc_id, _ in one.found(side)}
+    texts = _texts(facts.artifact, wanted)
+    for one, candidates in zip(facts.rules, near, strict=True):
+        for fails, samples in ((False, one.inside), (True, one.outside)):
+            for doc_id, value in candidates.found(fails):
+                if doc_id in texts:
+                    kept, text = texts[doc_id]
+                    samples.append(Sample(doc_id, value, kept, text))
+
+
+def _texts(artifact: Artifact, wanted: set[str]) -> dict[str, tuple[bool, str]]:
+    """Return whether it was kept, and the beginning of the text, of the wanted documents."""
+    found: dict[str, tuple[bool, str]] = {}
+    ids = pa.array(sorted(wanted), pa.string())
+    for kept, role in ((True, "data"), (False, "rejects")):
+        for path in artifact.as_input().paths(role):  # type: ignore[arg-type]
+            for row in _rows_with(path, ids):
+                found[row["doc_id"]] = (kept, row["text"])
+    return found
+
+
+def _rows_with(path: StorePath, ids: pa.Array) -> Iterable[dict[str, str]]:
+    """Yield the rows of a file with one of the ids, a row group at a time, texts cut short."""
+    with storage.local(path) as local, pq.ParquetFile(local) as file:
+        for group in range(file.num_row_groups):
+            here = pc.is_in(file.read_row_group(group, ["doc_id"])["doc_id"], value_set=ids)
+            if pc.any(here).as_py():
+                rows = file.read_row_group(group, ["doc_id", "text"]).filter(here)
+                for row in rows.to_pylist():
+                    yield {"doc_id": row["doc_id"], "text": row["text"][:_TEXT_SHOWN]}
