@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipelines.storage import Written
     from workflows.runner import RunResult
     from workflows.stage import Stage
 
@@ -139,7 +140,7 @@ def _commit(folder: Path) -> float:
         (root / "data" / f"part-{number:05d}").write_bytes(b"%d" % number)
     started = time.perf_counter()
     files = tuple(
-        describe(root, path, "data", shard=path.name, rows=1)
+        describe(root, path, _written(path), "data", shard=path.name, rows=1)
         for path in sorted((root / "data").iterdir())
     )
     digest = artifacts.content_digest(files)
@@ -147,6 +148,12 @@ def _commit(folder: Path) -> float:
     published = artifacts.publish(root, manifest)
     assert artifacts.missing_files(published) == []
     return time.perf_counter() - started
+
+
+def _written(path: Path) -> "Written":
+    from pipelines.storage import Written, hash_file
+
+    return Written(path.stat().st_size, hash_file(path))
 
 
 def _overhead(folder: Path) -> float:
