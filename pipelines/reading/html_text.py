@@ -1,6 +1,7 @@
 """The main text of an HTML page, by resiliparse (default) or trafilatura, and what it declares."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -26,6 +27,12 @@ _DECLARED = (
 _VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
 _CLOSED_BY_OTHERS = "p|li|dt|dd|option|tr|td|th|thead|tbody|tfoot"
 _TAG = re.compile(rf"<(?!(?:{_VOID}|{_CLOSED_BY_OTHERS})\b)(/?)[a-z]", re.IGNORECASE)
+
+
+_RAW = tuple(
+    (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
+    for begin, end in (("<script", "</script"), ("<style", "</style"), ("<!--", "-->"))
+)
 
 
 class TooComplexError(Exception):
@@ -57,9 +64,33 @@ def _check_structure(html: str) -> None:
         if deepest > _MOST_DEPTH:
             raise TooComplexError(f"{deepest:,} elements within each other, most {_MOST_DEPTH:,}")
     ends = np.append(closes, len(codes))[np.searchsorted(closes, opens)]
-    for begin, end in zip(opens, ends, strict=True):
-        if end - begin > 2 * _MOST_ATTRIBUTES and len(html[begin:end].split()) > _MOST_ATTRIBUTES:
+    wide = np.flatnonzero(ends - opens > 2 * _MOST_ATTRIBUTES)
+    if not len(wide):
+        return
+    raw = _Raw(html)
+    for begin, end in zip(opens[wide].tolist(), ends[wide].tolist(), strict=True):
+        if not html[begin + 1 : begin + 2].isalpha() or raw.holds(begin):
+            continue
+        if len(html[begin:end].split()) > _MOST_ATTRIBUTES:
             raise TooComplexError(f"an element of over {_MOST_ATTRIBUTES:,} attributes")
+
+
+class _Raw:
+    """Where a "<" opens no element: in scripts, styles and comments; found in one pass."""
+
+    def __init__(self, html: str) -> None:
+        self._marks = [
+            ([m.start() for m in begin.finditer(html)], [m.start() for m in end.finditer(html)])
+            for begin, end in _RAW
+        ]
+
+    def holds(self, at: int) -> bool:
+        """Whether the last mark before a place begins such a part and does not end it."""
+        for begins, ends in self._marks:
+            opened, closed = bisect_left(begins, at), bisect_left(ends, at)
+            if opened and (not closed or begins[opened - 1] > ends[closed - 1]):
+                return True
+        return False
 
 
 def _facts(tree: HTMLTree) -> dict[str, str]:
