@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html import HTMLTree, Node
 
 from pipelines.errors import InputError
 
@@ -74,7 +74,8 @@ def _seems_deep(html: str) -> bool:
 
 
 def _check_depth(tree: HTMLTree) -> None:
-    node, depth = tree.body, 0
+    node: Node | None = tree.body
+    depth = 0
     while node is not None:
         child = node.first_child
         if child is not None:
@@ -82,9 +83,9 @@ def _check_depth(tree: HTMLTree) -> None:
             if depth > _MOST_DEPTH:
                 raise TooComplexError(f"more than {_MOST_DEPTH:,} elements within each other")
             continue
-        while node.next is None and depth > 0:
+        while node is not None and node.next is None and depth > 0:
             node, depth = node.parent, depth - 1
-        node = node.next if depth > 0 else None
+        node = node.next if node is not None and depth > 0 else None
 
 
 def _facts(tree: HTMLTree) -> dict[str, str]:
