@@ -17,7 +17,11 @@ import yaml
 from pipelines.filter import FilterConfig, rules_of
 from pipelines.shards import read_table
 from workflows.artifact import Artifact, all_artifacts
+from workflows.code.closure import closure, difference
 from workflows.errors import UsageError
+from workflows.kinds import STAGE_KINDS
+from workflows.plan import Planner
+from workflows.recipe import load_recipe
 
 RECIPE = "filter.yaml"
 STAGE = "clean"
@@ -28,6 +32,7 @@ def recipe_text(
 ) -> str:
     """Return the recipe of a job as YAML; paths are absolute, so that it runs from anywhere."""
     resources = {"workers": workers}
+    nothing_kept = {"min_rows": 0}  # an answer here, told with the rules that gave it
     stages: dict[str, Any] = {
         "documents": {
             "kind": "source",
@@ -35,12 +40,14 @@ def recipe_text(
         },
         "text": {"kind": "extract", "needs": "documents", "resources": resources},
         STAGE: {
-            "kind": "filter", "needs": "text", "config": dict(config), "resources": resources
+            "kind": "filter", "needs": "text", "config": dict(config), "resources": resources,
+            "checks": nothing_kept,
         },
     }  # fmt: skip
     if dedup != "none":
         stages["unique"] = {
-            "kind": "dedup", "needs": STAGE, "config": {"method": dedup}, "resources": resources
+            "kind": "dedup", "needs": STAGE, "config": {"method": dedup}, "resources": resources,
+            "checks": nothing_kept,
         }  # fmt: skip
     value = {"name": "filter", "store": str(out.absolute()), "stages": stages}
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
@@ -57,14 +64,37 @@ class RuleShare:
     alone: int
 
 
-def newest_filtered(store: Path) -> Artifact:
-    """Return the filter artifact that was published last; UsageError where there is none."""
-    filtered = [a for a in all_artifacts(store) if a.manifest.kind == "filter"]
+def filtered_in(out: Path) -> Artifact:
+    """Return what the job in a folder filtered: by its recipe, else what was published last.
+
+    Raises:
+        UsageError: there is nothing, or its statistics were computed by code that has changed.
+    """
+    recipe = out / RECIPE
+    if recipe.is_file():
+        planner = Planner(out.absolute(), Path.cwd())
+        planned = next(p for p in planner.plan(load_recipe(recipe)) if p.stage.name == STAGE)
+        if planned.verdict == "REUSE" and planned.artifact is not None:
+            return planned.artifact
+        raise UsageError(f"{recipe} is not done ({planned.why}): run `llada filter` again first")
+    filtered = [a for a in all_artifacts(out) if a.manifest.kind == "filter"]
     if not filtered:
         raise UsageError(
-            f"{store} holds no filtered documents; run `llada filter INPUT --out {store}` first"
+            f"{out} holds no filtered documents; run `llada filter INPUT --out {out}` first"
         )
+    refuse_stale(filtered[-1])
     return filtered[-1]
+
+
+def refuse_stale(artifact: Artifact) -> None:
+    """Raise UsageError where the code that computed an artifact's statistics has changed."""
+    now = closure(STAGE_KINDS["filter"].code_name)
+    if now.digest != artifact.manifest.code_hash:
+        changed = ", ".join(difference(artifact.manifest.code_parts, now.parts)[:3])
+        raise UsageError(
+            f"the statistics in {artifact.folder.name} were computed by code that has changed "
+            f"({changed}): run the job again first"
+        )
 
 
 def shares(artifact: Artifact) -> list[RuleShare]:

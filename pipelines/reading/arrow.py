@@ -1,6 +1,7 @@
 """Arrow IPC, the file form and the stream form (which `datasets` saves): one record a row."""
 
 from collections.abc import Iterator
+from os import SEEK_END
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from pipelines.reading.records import Record
 from pipelines.streams import BrokenStreamError
 
 _FILE_FORM = b"ARROW1"
+_STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def read_arrow(portion: Portion, _reading: Reading) -> Iterator[Record]:
@@ -35,7 +37,15 @@ def _batches(stream: BinaryIO) -> Iterator[pa.RecordBatch]:
     stream.seek(0)
     if beginning != _FILE_FORM:
         yield from pa.ipc.open_stream(stream)
+        _check_end(stream)
         return
     reader = pa.ipc.open_file(stream)
     for number in range(reader.num_record_batches):
         yield reader.get_batch(number)
+
+
+def _check_end(stream: BinaryIO) -> None:
+    """Raise ArrowInvalid where a stream lacks its end mark: cut between batches it looks whole."""
+    stream.seek(-len(_STREAM_END), SEEK_END)
+    if stream.read() != _STREAM_END:
+        raise pa.ArrowInvalid("the stream ends without its end mark, so batches may be missing")

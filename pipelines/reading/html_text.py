@@ -1,6 +1,7 @@
 """The main text of an HTML page, by resiliparse (default) or trafilatura, and what it declares."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -29,6 +30,12 @@ _ATTRIBUTE = re.compile(r"""[\s/]*=?[^\s/>=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>]
 _TAG = re.compile(rf"<(?!(?:{_VOID}|{_CLOSED_BY_OTHERS})\b)(/?)[a-z]", re.IGNORECASE)
 
 
+_RAW = tuple(
+    (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
+    for begin, end in (("<script", "</script"), ("<style", "</style"), ("<!--", "-->"))
+)
+
+
 class TooComplexError(Exception):
     """A page built so that reading it would take minutes."""
 
@@ -54,9 +61,14 @@ def _check_attributes(html: str) -> None:
     codes = np.frombuffer(html.encode("utf-32-le", "surrogatepass"), np.uint32)
     opens, closes = np.flatnonzero(codes == ord("<")), np.flatnonzero(codes == ord(">"))
     ends = np.append(closes, len(codes))[np.searchsorted(closes, opens)]
-    for begin in opens[ends - opens > 2 * _MOST_ATTRIBUTES]:
-        tag = _TAG_NAME.match(html, begin)  # none: a `<` of a script, a style or CDATA
-        at, found = (tag.end() if tag else len(html)), 0
+    wide = opens[ends - opens > 2 * _MOST_ATTRIBUTES]
+    raw = _Raw(html) if len(wide) else None
+    at = 0
+    for begin in wide.tolist():
+        tag = _TAG_NAME.match(html, begin)
+        if begin < at or tag is None or (raw and raw.holds(begin)):
+            continue  # a `<` before `at` is part of the tag that was looked into last
+        at, found = tag.end(), 0
         while found <= _MOST_ATTRIBUTES and (attribute := _ATTRIBUTE.match(html, at)):
             at, found = attribute.end(), found + 1
         if found > _MOST_ATTRIBUTES:
@@ -86,6 +98,24 @@ def _check_depth(tree: HTMLTree) -> None:
         while node is not None and node.next is None and depth > 0:
             node, depth = node.parent, depth - 1
         node = node.next if node is not None and depth > 0 else None
+
+
+class _Raw:
+    """Where a "<" opens no element: in scripts, styles and comments; found in one pass."""
+
+    def __init__(self, html: str) -> None:
+        self._marks = [
+            ([m.start() for m in begin.finditer(html)], [m.start() for m in end.finditer(html)])
+            for begin, end in _RAW
+        ]
+
+    def holds(self, at: int) -> bool:
+        """Whether the last mark before a place begins such a part and does not end it."""
+        for begins, ends in self._marks:
+            opened, closed = bisect_left(begins, at), bisect_left(ends, at)
+            if opened and (not closed or begins[opened - 1] > ends[closed - 1]):
+                return True
+        return False
 
 
 def _facts(tree: HTMLTree) -> dict[str, str]:

@@ -9,6 +9,7 @@ from filters.errors import FilterError
 from tests.support.runs import load, runner, write_recipe
 from workflows import filtering
 from workflows.artifact import Artifact
+from workflows.errors import UsageError
 from workflows.filtering import RuleShare
 
 
@@ -79,3 +80,28 @@ def test_signatures_of_the_filter_s_pass_spare_dedup_its_own(tmp_path: Path) -> 
     assert before["unique"].metrics["sketches_reused"] == 0
     assert made["unique"].metrics["sketches_reused"] == made["clean"].ledger.kept.rows > 0
     assert made["unique"].digest == before["unique"].digest
+
+
+def test_the_job_s_own_result_is_asked_not_the_newest(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_recipe(tmp_path)
+    kept = []
+    for limit in (2.0, 50.0, 2.0):  # the third run reuses the first
+        limits = {"gopher_short_doc": limit, "gopher_enough_stop_words": 0.0}
+        config = {"rules": ["gopher"], "min_language_score": 0.1, "limits": limits}
+        text = filtering.recipe_text([tmp_path / "data"], out, config, dedup="none", workers=1)
+        out.mkdir(exist_ok=True)
+        (out / "filter.yaml").write_text(text)
+        recipe = load(out / "filter.yaml")
+        runner(recipe).run(recipe)
+        kept.append(filtering.filtered_in(out).manifest.ledger.kept.rows)
+    assert kept[0] == kept[2] > kept[1]
+
+
+def test_statistics_of_other_code_are_refused(filtered: Artifact) -> None:
+    filtering.refuse_stale(filtered)
+    parts = {**filtered.manifest.code_parts, "filters.features.compute": "0"}
+    changed = {"code_hash": "0", "code_parts": parts}
+    stale = filtered.model_copy(update={"manifest": filtered.manifest.model_copy(update=changed)})
+    with pytest.raises(UsageError, match=r"code that has changed \(.*filters.features.compute"):
+        filtering.refuse_stale(stale)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from workflows.cli import options
 from workflows.errors import UsageError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from workflows.artifact import Artifact
 
 _WORD_LISTS = ("unicode", "spacy")
+_JOB = ("rules", "languages", "min_language_score", "words", "dedup", "workers", "address")
+"""Options that say what a job is; --rejudge asks about one that is done."""
 
 
 @click.command("filter")
@@ -172,7 +175,14 @@ def _rejudge(inputs: tuple[Path, ...], out: Path, limits: dict[str, float], as_j
             "--rejudge reads what lies in --out: leave the inputs away and give other limits, for "
             "example --limit gopher_short_doc=20"
         )
-    artifact = filtering.newest_filtered(out)
+    given = click.get_current_context().get_parameter_source
+    others = [name for name in _JOB if given(name) is ParameterSource.COMMANDLINE]
+    if others:
+        raise UsageError(
+            f"--rejudge changes limits only, and --{others[0].replace('_', '-')} asks for another "
+            "job: leave it away, or leave --rejudge away to run that job"
+        )
+    artifact = filtering.filtered_in(out)
     try:
         config = filtering.with_limits(artifact, limits)
     except ValueError as error:

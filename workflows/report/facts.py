@@ -55,8 +55,8 @@ class Facts:
 
     artifact: Artifact
     shares: list[RuleShare]
-    words: tuple[int, int] = (0, 0)
-    """Of all documents, of those kept."""
+    words: int = 0
+    """Of all documents that entered."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
     rules: list[RuleFacts] = field(default_factory=list)
     languages: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -121,8 +121,7 @@ def _add_statistics(facts: Facts, near: list[_Near], statistics: pa.Table) -> No
             limits = one.rule.limits_of(statistics)
             one.would_drop += candidates.add(statistics["doc_id"], values, limits)
     if "words" in statistics.column_names:
-        words = pc.sum(statistics["words"]).as_py() or 0
-        facts.words = (facts.words[0] + words, facts.words[1])
+        facts.words += pc.sum(statistics["words"]).as_py() or 0
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:

@@ -79,7 +79,7 @@ def _funnel(facts: Facts) -> str:
         ("kept", ledger.kept.rows, ledger.kept.bytes, "total"),
     ]
     all_rows, all_bytes = max(1, ledger.entered.rows), max(1, ledger.entered.bytes)
-    words = f'<p class="quiet">{facts.words[0]:,} words entered.</p>' if facts.words[0] else ""
+    words = f'<p class="quiet">{facts.words:,} words entered.</p>' if facts.words else ""
     return words + _table(
         ("", "documents", "share", "MB", "share of bytes", ""),
         (

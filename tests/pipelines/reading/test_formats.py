@@ -120,3 +120,26 @@ def test_a_line_of_a_hundred_megabytes_is_a_reject(tmp_path: Path) -> None:
     found = read_file(path)
     assert texts(found) == ["before", "after"]
     assert "longer than" in broken(found[1]).error
+
+
+def test_a_stream_cut_between_batches_is_damage(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.arrow", tmp_path / "whole.arrow"
+    for rows, target in ((1, path), (2, whole)):
+        with pa.ipc.new_stream(target, TABLE.schema) as writer:
+            for _ in range(rows):
+                writer.write_table(TABLE)
+    path.write_bytes(path.read_bytes()[:-8])  # without its end mark: what a copy cut there leaves
+    found = read_file(path, broken_files="set_aside")
+    assert texts(found) == TABLE["text"].to_pylist()
+    assert "end mark" in broken(found[-1]).error
+    assert len(read_file(whole)) == 6
+
+
+@pytest.mark.parametrize("around", ["<script>{}</script>", "<style>{}</style>", "<!-- {} -->"])
+def test_a_long_script_is_no_element_of_many_attributes(tmp_path: Path, around: str) -> None:
+    path = tmp_path / "a.html"
+    code = "if (a<b) " + "word " * 8000
+    path.write_text(f"<html><body>{around.format(code)}<p>The text of the page.</p></body></html>")
+    (found,) = read_file(path)
+    assert isinstance(found, Document)
+    assert "The text of the page." in found.text

@@ -34,6 +34,7 @@ def project(tmp_path: Path) -> Path:
         (["in", "--out", "o", "--dedup", "fuzzy"], 2, "'none', 'exact', 'minhash'"),
         (["in", "--out", "o", "--rules", "broken.yaml"], 2, "broken.yaml:1: rules.0"),
         (["--out", "o", "--rejudge", "--limit", "gopher_short_doc=3"], 2, "no filtered documents"),
+        (["--out", "o", "--rejudge", "--limit", "a=3", "--words", "spacy"], 2, "--words asks for"),
         (["in", "--out", "o", "--rejudge"], 2, "leave the inputs away"),
         (["in", "--out", "in/a.jsonl"], 1, "a.jsonl"),
     ],
@@ -67,4 +68,11 @@ def test_a_folder_is_filtered_and_only_what_changed_runs_again(project: Path) ->
     ).stdout
     assert f"kept {told['kept']} of {documents} documents" in what_if
     assert "nothing was changed" in what_if
+    nothing = llada(*job, "gopher", "--limit", "gopher_short_doc=5000", cwd=project).stdout
+    assert "no document is worth keeping by these rules" in nothing
+    back = llada(
+        "filter", "--out", "out", "--rejudge", "--limit", "gopher_short_doc=50", cwd=project
+    )
+    assert f"kept {told['kept']} of {documents}" in back.stdout
+    assert "against the 0 kept now" in back.stdout
     assert "clean          REUSED" in llada("run", "out/filter.yaml", cwd=project).stderr
