@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 FileFormat = Literal[
     "jsonl", "lines", "parquet", "arrow", "text", "html", "warc",
-    "hugging_face", "python_docs", "package_metadata", "pydoc_topics",
+    "python_docs", "package_metadata", "pydoc_topics",
 ]  # fmt: skip
 
 

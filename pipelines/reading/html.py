@@ -35,7 +35,7 @@ class RawPage(NamedTuple):
     """What the HTTP header declares."""
     url: str | None
     metadata: Mapping[str, Any]
-    """Wins over what the page says of itself."""
+    """Wins over what the page says of itself; what both forbid robots adds up."""
 
 
 def page_record(raw: RawPage, reading: Reading) -> Record:
@@ -53,4 +53,8 @@ def page_record(raw: RawPage, reading: Reading) -> Record:
     said: dict[str, Any] = {**tree.facts, "charset": page.charset}
     if page.unreadable:
         said["unreadable_characters"] = page.unreadable
-    return document(file, position, text, raw.url, {**said, **raw.metadata})
+    metadata = {**said, **raw.metadata}
+    robots = [words["robots"] for words in (raw.metadata, said) if words.get("robots")]
+    if robots:
+        metadata["robots"] = ", ".join(robots)
+    return document(file, position, text, raw.url, metadata)

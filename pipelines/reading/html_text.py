@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html import HTMLTree, Node
 
 from pipelines.errors import InputError
 
@@ -18,7 +18,6 @@ _MOST_ATTRIBUTES = 5_000
 """Attributes of one element; parsing is quadratic in them (200,000 cost 266 s)."""
 _LONGEST_FACT = 500
 _DECLARED = (
-    ("robots", 'meta[name="robots" i]', "content"),
     ("license", 'a[rel~="license"]', "href"),
     ("license", 'link[rel~="license"]', "href"),
     ("license", 'meta[name="dcterms.license" i]', "content"),
@@ -26,6 +25,8 @@ _DECLARED = (
 """Key of the metadata, where a page declares it, the attribute; the first that is there wins."""
 _VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
 _CLOSED_BY_OTHERS = "p|li|dt|dd|option|tr|td|th|thead|tbody|tfoot"
+_TAG_NAME = re.compile(r"<[a-z][^\s/>]*", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""[\s/]*=?[^\s/>=]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>]*))?""")
 _TAG = re.compile(rf"<(?!(?:{_VOID}|{_CLOSED_BY_OTHERS})\b)(/?)[a-z]", re.IGNORECASE)
 
 
@@ -48,31 +49,55 @@ class Page(NamedTuple):
 
 def parsed(html: str) -> Page:
     """Return a page as a tree; TooComplexError where its structure is beyond any real page's."""
-    _check_structure(html)
+    _check_attributes(html)
     tree = HTMLTree.parse(html)
+    if _seems_deep(html):
+        _check_depth(tree)
     return Page(tree, _facts(tree))
 
 
-def _check_structure(html: str) -> None:
+def _check_attributes(html: str) -> None:
+    """Refuse a tag of too many attributes; only a tag without an end nearby is looked into."""
     codes = np.frombuffer(html.encode("utf-32-le", "surrogatepass"), np.uint32)
     opens, closes = np.flatnonzero(codes == ord("<")), np.flatnonzero(codes == ord(">"))
-    if len(opens) > _MOST_DEPTH:
-        depth = deepest = 0
+    ends = np.append(closes, len(codes))[np.searchsorted(closes, opens)]
+    wide = opens[ends - opens > 2 * _MOST_ATTRIBUTES]
+    raw = _Raw(html) if len(wide) else None
+    at = 0
+    for begin in wide.tolist():
+        tag = _TAG_NAME.match(html, begin)
+        if begin < at or tag is None or (raw and raw.holds(begin)):
+            continue  # a `<` before `at` is part of the tag that was looked into last
+        at, found = tag.end(), 0
+        while found <= _MOST_ATTRIBUTES and (attribute := _ATTRIBUTE.match(html, at)):
+            at, found = attribute.end(), found + 1
+        if found > _MOST_ATTRIBUTES:
+            raise TooComplexError(f"an element of over {_MOST_ATTRIBUTES:,} attributes")
+
+
+def _seems_deep(html: str) -> bool:
+    """Say whether tags alone could be too deep; elements that end without a tag count as open."""
+    depth = deepest = 0
+    if html.count("<") > _MOST_DEPTH:
         for match in _TAG.finditer(html):
             depth = max(0, depth - 1) if match.group(1) else depth + 1
             deepest = max(deepest, depth)
-        if deepest > _MOST_DEPTH:
-            raise TooComplexError(f"{deepest:,} elements within each other, most {_MOST_DEPTH:,}")
-    ends = np.append(closes, len(codes))[np.searchsorted(closes, opens)]
-    wide = np.flatnonzero(ends - opens > 2 * _MOST_ATTRIBUTES)
-    if not len(wide):
-        return
-    raw = _Raw(html)
-    for begin, end in zip(opens[wide].tolist(), ends[wide].tolist(), strict=True):
-        if not html[begin + 1 : begin + 2].isalpha() or raw.holds(begin):
+    return deepest > _MOST_DEPTH
+
+
+def _check_depth(tree: HTMLTree) -> None:
+    node: Node | None = tree.body
+    depth = 0
+    while node is not None:
+        child = node.first_child
+        if child is not None:
+            node, depth = child, depth + 1
+            if depth > _MOST_DEPTH:
+                raise TooComplexError(f"more than {_MOST_DEPTH:,} elements within each other")
             continue
-        if len(html[begin:end].split()) > _MOST_ATTRIBUTES:
-            raise TooComplexError(f"an element of over {_MOST_ATTRIBUTES:,} attributes")
+        while node is not None and node.next is None and depth > 0:
+            node, depth = node.parent, depth - 1
+        node = node.next if node is not None and depth > 0 else None
 
 
 class _Raw:
@@ -96,14 +121,18 @@ class _Raw:
 def _facts(tree: HTMLTree) -> dict[str, str]:
     """Return title, language, licence and robots as the page declares them, where it does."""
     document = tree.document
-    root = document.query_selector("html") if document is not None else None
+    if document is None:
+        return {}
     found: dict[str, str | None] = {"title": tree.title}
+    root = document.query_selector("html")
     if root is not None:
         found["declared_language"] = root.getattr("lang") or root.getattr("xml:lang")
     for key, selector, attribute in _DECLARED:
-        element = document.query_selector(selector) if document is not None else None
+        element = document.query_selector(selector)
         if element is not None and key not in found:
             found[key] = element.getattr(attribute)
+    directives = document.query_selector_all('meta[name="robots" i]')
+    found["robots"] = ", ".join(filter(None, (tag.getattr("content") for tag in directives)))
     squeezed = {
         key: " ".join((value or "").split())[:_LONGEST_FACT] for key, value in found.items()
     }

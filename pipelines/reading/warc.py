@@ -128,7 +128,7 @@ def _response(captured: _Captured) -> Record:
     kind = (record.http_content_type or "").lower()
     if kind not in HTML_TYPES and (kind or not _HTML_BEGINS.match(body.content)):
         return _reject(captured, "not_html", f"content of type {kind or 'unknown'}")
-    robots = record.http_headers.get("X-Robots-Tag")
+    robots = ", ".join(record.http_headers.get_multiple("X-Robots-Tag"))
     language = record.http_headers.get("Content-Language")
     metadata = {
         **({"robots": robots} if robots else {}),

@@ -82,8 +82,13 @@ def plain_starts(stream: BinaryIO) -> Iterator[int]:
 def _gzip_frames(
     stream: BinaryIO, most_bytes: int, start: int, stop: int | None
 ) -> Iterator[Frame]:
+    """Yield the members that begin in [start, stop) and those that follow them unrecognisably.
+
+    Who begins to read at `stop` looks for a member that can be recognised; one whose beginning is
+    damaged would be nobody's, so it belongs to whoever reads what precedes it.
+    """
     at: int | None = _first_member(stream, start, stop) if start else 0
-    while at is not None and (stop is None or at < stop):
+    while at is not None and (stop is None or at < stop or not _begins_a_record(stream, at)):
         here, member = at, _Member(stream, at)
         try:
             yield from _frames_of(_Feed(member.pieces(), 0), str(here), most_bytes, None)
@@ -218,7 +223,7 @@ def _first_member(stream: BinaryIO, start: int, stop: int | None) -> int | None:
     if candidate is None or _is_proven(stream, candidate):
         return candidate
     at: int | None = 0  # a WARC file within a record, or damage: only the way itself tells
-    while at is not None and at < start:
+    while at is not None and (at < start or not _begins_a_record(stream, at)):
         here = at
         try:
             at = _end_of(stream, here)

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.reading.portion import Portion
+from pipelines.reading.readers import read
 from pipelines.reading.records import Document
+from pipelines.source import SourceConfig, survey
 from tests.support.reading import broken, read_file, read_split, rules, texts
 
 TABLE = pa.table({"text": ["one", "two\u202e three", "e\u0301 ש"], "id": ["a", "a", "b"]})
@@ -37,6 +40,29 @@ def test_a_truncated_arrow_file_keeps_what_is_readable(tmp_path: Path) -> None:
     found = read_file(path, broken_files="set_aside")
     assert rules(found)[-1] == "broken_file"
     assert texts(found)[:3] == TABLE["text"].to_pylist()
+
+
+def test_a_saved_hugging_face_dataset_is_a_folder_of_arrow_files(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="the package `datasets` is not installed")
+    folder = tmp_path / "saved"
+    rows = {"text": [f"document {at}" for at in range(10)], "n": list(range(10))}
+    dataset = datasets.Dataset.from_dict(rows).filter(lambda row: row["n"] != 4)
+    dataset.save_to_disk(folder, num_shards=3)
+    found = survey(SourceConfig(paths=(str(folder),)), tmp_path)
+    records = [record for file in found.files for record in read(Portion(file=file))]
+    assert texts(records) == [text for text in rows["text"] if text != "document 4"]
+    assert {file.rule for file in found.dropped} == {"unknown_format"}, "its two .json files"
+
+
+def test_mixed_schemas_keep_every_field(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"], "n": [1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"content": ["b"], "n": ["one"]}), tmp_path / "b.parquet")
+    (tmp_path / "c.jsonl").write_text('{"text": "c", "n": {"deep": 1}}\n{"text": "d", "n": [2]}\n')
+    files = survey(SourceConfig(paths=(str(tmp_path),)), tmp_path).files
+    found = [record for file in files for record in read(Portion(file=file))]
+    assert texts(found) == ["a", "b", "c", "d"]
+    kept = [json.loads(r.metadata or "")["n"] for r in found if isinstance(r, Document)]
+    assert kept == [1, "one", {"deep": 1}, [2]]
 
 
 def test_an_html_file_is_one_document(tmp_path: Path) -> None:

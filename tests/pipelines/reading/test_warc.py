@@ -5,10 +5,12 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filters.permissions import robots
 from pipelines.errors import InputError
 from pipelines.reading.records import Document
 from tests.support.reading import (
@@ -128,6 +130,7 @@ def test_a_bomb_a_body_too_long_and_bytes_of_no_text_are_rejects(tmp_path: Path)
     )
     assert "longer than 1,000,000 bytes" in broken(found[0]).error
     assert "longer than 1,000,000 bytes" in broken(found[1]).error
+    assert "cannot be read as" in broken(found[2]).error or "not UTF-8" in broken(found[2]).error
     assert isinstance(found[3], Document)
 
 
@@ -151,6 +154,31 @@ def test_a_page_built_to_take_minutes_is_refused(tmp_path: Path) -> None:
     assert "an element of over 5,000 attributes" in broken(found[1]).error
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"<style>/*<![CDATA[*/" + b".a { border: none !important } " * 3000 + b"/*]]>*/</style>",
+        b'<img alt="' + b"a word of a description " * 3000 + b'">',
+        b"<a name=x>an anchor " * 3000,
+    ],
+    ids=["cdata", "a long attribute", "anchors without an end"],
+)
+def test_a_page_that_only_looks_too_complex_is_read(tmp_path: Path, head: bytes) -> None:
+    (found,) = read_file(write(tmp_path, "a.warc.gz", warc_gz([response(head + PAGE)])))
+    assert PROSE in texts([found])[0]
+
+
+def test_what_header_and_page_forbid_robots_adds_up(tmp_path: Path) -> None:
+    body = PAGE.replace(
+        b"<body>", b"<meta name=robots content=noindex><meta name=ROBOTS content=noai><body>"
+    )
+    head = ("Content-Type: text/html", "X-Robots-Tag: noarchive", "x-robots-tag: nofollow")
+    (found,) = read_file(write(tmp_path, "a.warc.gz", warc_gz([response(body, *head)])))
+    assert isinstance(found, Document)
+    table = pa.table({"metadata": [found.metadata]})
+    assert robots(table) == [{"noarchive", "nofollow", "noindex", "noai"}]
+
+
 @settings(max_examples=25)
 @given(st.integers(1, 4000), st.booleans(), st.integers(1, 12))
 def test_a_cut_file_gives_the_same_records(
@@ -163,6 +191,52 @@ def test_a_cut_file_gives_the_same_records(
     else:
         path = write(folder, "a.warc", b"".join(records))
     assert read_split(path, unit) == read_file(path)
+
+
+CRAWL = [
+    warc_record("request", b"GET / HTTP/1.1\r\n\r\n", "application/http; msgtype=request"),
+    response(PAGE),
+    response(warc_gz([response(PAGE), response(PAGE)]), "Content-Type: application/gzip"),
+    warc_record("conversion", b"Ein Text", "text/plain"),
+    response(gzip.compress(PAGE, mtime=0), "Content-Type: text/html", "Content-Encoding: gzip"),
+]
+
+
+@settings(max_examples=60)
+@given(
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0), st.sampled_from(["flip", "cut", "add"])), max_size=4),
+    st.integers(1, 3000),
+)
+def test_a_damaged_file_gives_the_same_records_and_rejects_however_it_is_cut(
+    tmp_path_factory: pytest.TempPathFactory,
+    compressed: bool, damages: list[tuple[int, str]], unit: int,
+) -> None:  # fmt: skip
+    content = bytearray(warc_gz(CRAWL) if compressed else b"".join(CRAWL))
+    for place, kind in damages:
+        at = place % len(content)
+        if kind == "flip":
+            content[at] ^= 0x55
+        elif kind == "cut":
+            del content[at : at + 7]
+        else:
+            content[at:at] = b"\0\x1f\x8b\x08\0"
+    folder = tmp_path_factory.mktemp("cut")
+    path = write(folder, "a.warc.gz" if compressed else "a.warc", bytes(content))
+    whole = read_file(path, broken_files="set_aside")
+    assert read_split(path, unit, broken_files="set_aside") == whole
+    assert len({record.doc_id for record in whole}) == len(whole)
+
+
+def test_a_damaged_beginning_between_two_portions_is_told(tmp_path: Path) -> None:
+    members = [gzip.compress(record, mtime=0) for record in (response(PAGE),) * 3]
+    seam = len(members[0])
+    hurt = bytearray(members[1])
+    hurt[12:40] = b"x" * 28
+    path = write(tmp_path, "a.warc.gz", members[0] + bytes(hurt) + members[2])
+    found = read_split(path, seam, broken_files="set_aside")
+    assert rules(found) == ["", "broken_file", ""]
+    assert broken(found[1]).position == f"{seam} damaged"
 
 
 def test_real_crawls_are_read_whole_and_the_same_in_parts(shared_data: Path) -> None:
