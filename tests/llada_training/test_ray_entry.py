@@ -90,7 +90,7 @@ def test_a_kill_of_a_worker_then_resume_is_bit_equal(
         heard.append(metrics.step)
         if metrics.step == step:
             own = psutil.Process().children(recursive=True)
-            victims = [p for p in own if "RayTrainWorker" in " ".join(p.cmdline())]
+            victims = [p for p in own if "RayTrainWorker" in title(p)]
             random.Random(SEED).choice(victims).kill()
 
     report = run(victim_job, kill_one, max_failures=2)
@@ -126,7 +126,8 @@ def test_a_kill_of_the_driver_then_resume_is_bit_equal(
     heard: list[int] = []
     report = run(victim_job, lambda metrics: heard.append(metrics.step))
     assert report.resumed_at >= step // 7 * 7
-    assert report.resumed_at % 7 == 0
+    # Every seventh step has a checkpoint, and the last: the signal can arrive after that.
+    assert report.resumed_at % 7 == 0 or report.resumed_at == STEPS
     assert heard == list(range(STEPS))
     assert losses(report) == undisturbed[1]
     assert weights(victim_job) == weights(undisturbed[0])

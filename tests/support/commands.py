@@ -28,11 +28,11 @@ def start(*arguments: str | Path, cwd: Path, log: Path) -> subprocess.Popen[byte
         return subprocess.Popen(
             [sys.executable, "-m", "workflows", *map(str, arguments)],
             cwd=cwd, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=_hear_interrupts,
+            preexec_fn=hear_interrupts,
         )  # fmt: skip
 
 
-def _hear_interrupts() -> None:
+def hear_interrupts() -> None:
     """Undo what a shell does to background jobs: they inherit a SIGINT that is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

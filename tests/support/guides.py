@@ -26,6 +26,7 @@ _RULE = re.compile(r"\s+\S.*\s[\d,]+\s+[\d.]+%|  (ledger|metric|seconds) ")
 _SCRATCH = re.compile(r"/tmp/llada-again-\w+")
 _OF_DOCUMENT = re.compile(r"^(source|text)\s{2,}.*")
 _HEX = re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,64}\b|\b\d{6,}\b")
+_UNIT = re.compile(r"\b[kMG]B\b")
 _NUMBER = re.compile(r"\d[\d,.:]*")
 _HOME = "/home/ana/corpus"
 
@@ -96,7 +97,7 @@ def plain(line: str) -> str:
     if _RULE.match(line) or line.startswith("MLflow "):
         return ""
     line = _OF_DOCUMENT.sub(r"\1", line).split(" by rule ")[0]
-    line = line.replace(" with uncommitted changes", "")
+    line = _UNIT.sub("B", line.replace(" with uncommitted changes", ""))
     return " ".join(_NUMBER.sub("N", _HEX.sub("H", line)).split())
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import hear_interrupts
 from tests.support.journals import Seen, begin, finish, started, whole_run, write
 from workflows.journal import Event, Journal, runs_folder
 from workflows.tracking import drain
@@ -97,6 +98,7 @@ def test_the_mirror_outlives_the_run_and_ends_it_as_killed(
     with subprocess.Popen(
         [sys.executable, "-c", LIVING, str(store)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+        preexec_fn=hear_interrupts,
     ) as run:  # fmt: skip
         try:
             assert run.stdout is not None
