@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from llada.config import PRESETS
 from llada.training.config import TrainingConfig
 from llada.training.schedule import ScheduleConfig
 from pipelines.ledger import Count, Ledger
@@ -29,11 +30,26 @@ if TYPE_CHECKING:
     from llada.training.job import StepMetrics, TrainingJob
 
 
+Objective = Literal["pretrain", "sft", "autoregressive"]
+
+
 class PretrainConfig(TrainingConfig):
     """The training recipe and the model it trains."""
 
     model: str = "tiny"
     """A preset of llada.config; its vocabulary and special ids come from the tokenizer."""
+    objective: Literal["diffusion", "autoregressive"] = "diffusion"
+    """Autoregressive: the baseline, of the same sizes, with causal attention, on the same rows."""
+
+    @model_validator(mode="after")
+    def _objective_suits_the_model(self) -> Self:
+        causal = PRESETS.get(self.model, {}).get("causal", False)
+        if causal and self.objective == "diffusion":
+            raise ValueError(
+                f"model {self.model!r} sees the left only and cannot restore masks; allowed for "
+                "it is objective: autoregressive. For diffusion choose a model without 'arm'"
+            )
+        return self
 
 
 class SftConfig(TrainingConfig):
@@ -47,7 +63,7 @@ class SftConfig(TrainingConfig):
 
 
 def pretrain(workspace: Workspace, config: PretrainConfig) -> StageOutput:
-    """Train a mask predictor from scratch on the slot `tokens` (Eq. 3)."""
+    """Train from scratch on the slot `tokens`: a mask predictor (Eq. 3), or the ARM baseline."""
     from llada.config import ModelConfig
     from llada.tokenizer import Tokenizer
 
@@ -59,8 +75,10 @@ def pretrain(workspace: Workspace, config: PretrainConfig) -> StageOutput:
         mask_token_id=tokenizer.special.mask,
         eos_token_id=tokenizer.special.eos,
         max_sequence_length=tokens.info["sequence_length"],
+        causal=config.objective == "autoregressive",
     )
-    return _train(workspace, config, model, tokens, tokens, objective="pretrain", start_from=None)
+    objective: Objective = "pretrain" if config.objective == "diffusion" else "autoregressive"
+    return _train(workspace, config, model, tokens, tokens, objective=objective, start_from=None)
 
 
 def finetune(workspace: Workspace, config: SftConfig) -> StageOutput:
@@ -92,7 +110,7 @@ def _train(
     data: InputArtifact,
     tokenizer: InputArtifact,
     *,
-    objective: Literal["pretrain", "sft"],
+    objective: Objective,
     start_from: str | None,
 ) -> StageOutput:
     from llada.training.job import TrainingJob
@@ -128,7 +146,12 @@ def _train(
             "steps": config.steps,
             "parameters": model.parameter_count(),
         },
-        info={"folder": output.name, "losses": losses, "model": model.model_dump(mode="json")},
+        info={
+            "folder": output.name,
+            "objective": objective,
+            "losses": losses,
+            "model": model.model_dump(mode="json"),
+        },
         schema="published LLaDA layout: config.json, model.safetensors, tokenizer.json",
     )
 
