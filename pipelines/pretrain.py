@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from llada.config import ModelConfig
+from llada.config import PRESETS, ModelConfig
 from llada.training.config import Optimisation, TrainingConfig
 from llada.training.length import Length
 from llada.training.schedule import ScheduleConfig
@@ -28,6 +28,9 @@ from pipelines.workspace import InputArtifact, Progress, StageOutput, Workspace
 
 if TYPE_CHECKING:
     from llada.training.job import StepMetrics, TrainingJob
+
+
+Objective = Literal["pretrain", "sft", "autoregressive"]
 
 
 class TrainedStage(Optimisation, Length):
@@ -50,6 +53,18 @@ class PretrainConfig(TrainedStage):
 
     model: str = "tiny"
     """A preset of llada.config; its vocabulary and special ids come from the tokenizer."""
+    objective: Literal["diffusion", "autoregressive"] = "diffusion"
+    """Autoregressive: the baseline, of the same sizes, with causal attention, on the same rows."""
+
+    @model_validator(mode="after")
+    def _objective_suits_the_model(self) -> Self:
+        causal = PRESETS.get(self.model, {}).get("causal", False)
+        if causal and self.objective == "diffusion":
+            raise ValueError(
+                f"model {self.model!r} sees the left only and cannot restore masks; allowed for "
+                "it is objective: autoregressive. For diffusion choose a model without 'arm'"
+            )
+        return self
 
     @field_validator("model")
     @classmethod
@@ -59,7 +74,8 @@ class PretrainConfig(TrainedStage):
 
     def architecture(self, **of_the_data: int) -> ModelConfig:
         """Return the model for a tokenizer's ids and a length of rows."""
-        return ModelConfig.preset(self.model, **of_the_data)
+        causal = self.objective == "autoregressive"
+        return ModelConfig.preset(self.model, **of_the_data, causal=causal)
 
 
 class SftConfig(TrainedStage):
@@ -73,7 +89,7 @@ class SftConfig(TrainedStage):
 
 
 def pretrain(workspace: Workspace, config: PretrainConfig) -> StageOutput:
-    """Train a mask predictor from scratch on the slot `tokens` (Eq. 3)."""
+    """Train from scratch on the slot `tokens`: a mask predictor (Eq. 3), or the ARM baseline."""
     from llada.tokenizer import Tokenizer
 
     tokens = workspace.input("tokens")
@@ -84,7 +100,8 @@ def pretrain(workspace: Workspace, config: PretrainConfig) -> StageOutput:
         eos_token_id=tokenizer.special.eos,
         max_sequence_length=tokens.info["sequence_length"],
     )
-    return _train(workspace, config, model, tokens, tokens, objective="pretrain", start_from=None)
+    objective: Objective = "pretrain" if config.objective == "diffusion" else "autoregressive"
+    return _train(workspace, config, model, tokens, tokens, objective=objective, start_from=None)
 
 
 def finetune(workspace: Workspace, config: SftConfig) -> StageOutput:
@@ -116,7 +133,7 @@ def _train(
     data: InputArtifact,
     tokenizer: InputArtifact,
     *,
-    objective: Literal["pretrain", "sft"],
+    objective: Objective,
     start_from: str | None,
 ) -> StageOutput:
     from llada.training.job import TrainingJob
@@ -152,7 +169,12 @@ def _train(
             "steps": training.steps,
             "parameters": model.parameter_count(),
         },
-        info={"folder": output.name, "losses": losses, "model": model.model_dump(mode="json")},
+        info={
+            "folder": output.name,
+            "objective": objective,
+            "losses": losses,
+            "model": model.model_dump(mode="json"),
+        },
         schema="published LLaDA layout: config.json, model.safetensors, tokenizer.json",
     )
 

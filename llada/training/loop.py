@@ -15,11 +15,13 @@ from llada.training.config import TrainingConfig
 from llada.training.engine import Engine, consolidate
 from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
+from llada.training.next_token import NextTokenData
 from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer
 from llada.training.schedule import warmup_stable_decay
 
 OBJECTIVES: dict[str, type[PretrainData] | type[SftData]] = {
     "pretrain": PretrainData,
+    "autoregressive": NextTokenData,
     "sft": SftData,
 }
 
