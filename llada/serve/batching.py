@@ -1,8 +1,8 @@
 """Requests that ask for the same kind of sampling share their forward passes.
 
 The event loop queues; one thread runs the model. A batch is the oldest request and those behind it
-with the same `SamplingConfig`, padded on the left. Requests that draw random numbers run alone:
-the sampler draws for a whole batch, and a seed must fix a text whoever else is asking.
+with the same `SamplingConfig`, padded on the left. Every request draws from a generator of its own:
+a seed fixes its text whoever else is asking (up to the rounding of a larger matrix product).
 """
 
 import asyncio
@@ -71,11 +71,6 @@ class Job:
     gone: bool = False
     fixed: dict[int, int] = field(default_factory=dict)  # position in the answer -> step
     events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
-
-    @property
-    def draws(self) -> bool:
-        """Whether the text depends on random numbers."""
-        return self.config.temperature > 0 or self.config.remasking == "random"
 
     @property
     def tokens(self) -> int:
@@ -173,7 +168,7 @@ class Batcher:
         first = self._waiting[0]
         batch, longest = [first], first.tokens
         for job in list(self._waiting)[1:]:
-            if len(batch) == self._limits.batch or first.draws:
+            if len(batch) == self._limits.batch:
                 break
             wider = max(longest, job.tokens)
             fits = wider * (len(batch) + 1) <= self._limits.batch_tokens
@@ -230,7 +225,7 @@ class _Run:
                 prompts_BP.to(device),
                 first.config,
                 attention_mask=None if mask_BP is None else mask_BP.to(device),
-                rng=torch.Generator().manual_seed(first.seed) if first.draws else None,
+                rng=[torch.Generator().manual_seed(job.seed) for job in self._batch],
                 on_step=self._on_step,
             )
         except _EnoughError:

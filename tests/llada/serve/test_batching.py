@@ -66,18 +66,24 @@ def test_together_they_say_what_each_says_alone_in_fewer_passes(
     ask(scenario, gather_seconds=0.3)
 
 
-def test_only_the_same_sampling_shares_and_random_draws_are_alone(ask: Ask) -> None:
+def test_a_seed_fixes_a_text_whoever_else_asks(ask: Ask) -> None:
     async def scenario(client: Client) -> None:
-        bodies = [
-            asked("The cat"),
-            asked("The cat", steps=4),
-            asked("The cat", temperature=1.0, seed=3),
-            asked("The dog", temperature=1.0, seed=3),
-        ]
-        found = await answers(client, bodies)
+        bodies = [asked("The cat", temperature=1.0, seed=seed) for seed in (3, 3, 4)]
+        [alone] = await answers(client, bodies[:1])
+        found = await answers(client, [asked("The dog sat", temperature=1.0, seed=9), *bodies])
+        assert {a["llada"]["batch_size"] for a in found} == {4}
+        texts = [a["choices"][0]["message"]["content"] for a in (alone, *found[1:])]
+        assert texts[0] == texts[1] == texts[2] != texts[3]
+
+    ask(scenario, gather_seconds=0.3)
+
+
+def test_only_the_same_sampling_shares(ask: Ask) -> None:
+    async def scenario(client: Client) -> None:
+        changes = [{}, {"steps": 4}, {"cfg_scale": 1.0}, {"temperature": 1.0}]
+        found = await answers(client, [asked("The cat", **change) for change in changes])
         assert [a["llada"]["batch_size"] for a in found] == [1, 1, 1, 1]
-        [again] = await answers(client, bodies[2:3])
-        assert again["choices"] == found[2]["choices"]
+        assert [a["llada"]["forward_passes"] for a in found] == [8, 4, 16, 8]
 
     ask(scenario, gather_seconds=0.2)
 
