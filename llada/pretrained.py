@@ -1,4 +1,4 @@
-"""A model and its tokenizer from one folder, checked against each other before anything is asked."""
+"""A model and its tokenizer from one folder, checked against each other."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,8 @@ class Pretrained:
         ):
             if ours != theirs:
                 raise LladaError(
-                    f"{folder}: config.json has the {role} id {ours}, tokenizer.json {theirs}; they "
-                    f"must agree: take both files from the same model"
+                    f"{folder}: config.json has the {role} id {ours}, tokenizer.json {theirs}; "
+                    f"they must agree: take both files from the same model"
                 )
         largest = max(*special, self.tokenizer.vocab_size - 1)
         if largest >= config.vocab_size:

@@ -1,1 +1,1 @@
-"""An OpenAI-compatible HTTP endpoint for a diffusion language model, and a page to watch it think."""
+"""An OpenAI-compatible HTTP endpoint for a diffusion model, and a page to watch it write."""

@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -24,7 +25,7 @@ BATCHER: web.AppKey[Batcher] = web.AppKey("batcher", Batcher)
 
 
 def application(pretrained: Pretrained, limits: Limits, guard: Guard) -> web.Application:
-    """Return the application; run it with `handler_cancellation=True`, or nobody's leaving shows."""
+    """Return the application; run it with `handler_cancellation=True` to notice who leaves."""
     server = _Server(pretrained, limits, needs_key=guard.key is not None)
     app = web.Application(client_max_size=limits.body_bytes, middlewares=[middleware(guard)])
     app.add_routes(
@@ -113,7 +114,7 @@ class _Server:
             )
         config, tokens = asked.sampling(pretrained.tokenizer.special, self._limits)
         self._check_length(len(prompt), config.gen_length)
-        seed = secrets.randbits(53) if asked.seed is None else asked.seed
+        seed = secrets.randbits(32) if asked.seed is None else asked.seed
         options = asked.stream_options
         job = Job(
             prompt=prompt,
@@ -166,25 +167,19 @@ class _Server:
             }
         )
         await response.prepare(request)
-        await response.write(_data(reply.opening()))
-        try:
-            async for event in self._events(job):
-                match event:
-                    case Delta(text):
-                        await response.write(_data(reply.delta(text)))
-                    case Frame():
-                        await response.write(_data(replies.frame(event), "llada.denoising"))
-                    case Written():
-                        await response.write(_data(replies.written(event), "llada.answer"))
-                    case Finished():
-                        await response.write(_data(reply.closing(event)))
-            if usage:
-                used = replies.tokens_used(len(job.prompt), job.answer.tokens)
-                await response.write(_data(reply.usage(used)))
-        except ApiError as error:
-            await response.write(_data(error.body()))
-        await response.write(b"data: [DONE]\n\n")
-        await response.write_eof()
+        # Who asked may have left between two writes; that ends the answer and is no error.
+        with suppress(ConnectionError):
+            await response.write(_data(reply.opening()))
+            try:
+                async for event in self._events(job):
+                    await response.write(_sent(event, reply))
+                if usage:
+                    used = replies.tokens_used(len(job.prompt), job.answer.tokens)
+                    await response.write(_data(reply.usage(used)))
+            except ApiError as error:
+                await response.write(_data(error.body()))
+            await response.write(b"data: [DONE]\n\n")
+            await response.write_eof()
         return response
 
     async def _events(self, job: Job) -> AsyncIterator[Event]:
@@ -206,6 +201,21 @@ class _Server:
             yield event
             if isinstance(event, Finished):
                 return
+
+
+def _sent(event: Event, reply: replies.Reply) -> bytes:
+    """Return what a stream sends for an event."""
+    match event:
+        case Delta(text):
+            return _data(reply.delta(text))
+        case Frame():
+            return _data(replies.frame(event), "llada.denoising")
+        case Written():
+            return _data(replies.written(event), "llada.answer")
+        case Finished():
+            return _data(reply.closing(event))
+        case ApiError():
+            return _data(event.body())
 
 
 def _data(value: dict[str, Any], event: str | None = None) -> bytes:

@@ -6,15 +6,13 @@ means DNS rebinding, another Origin a foreign page. Anywhere else a key is neede
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from llada.errors import LladaError
 from llada.serve.errors import ApiError
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -68,7 +66,7 @@ class Guard:
             )
 
 
-def middleware(guard: Guard) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def middleware(guard: Guard) -> Middleware:
     """Return the guard as a layer around every handler, with errors in the shape of the API."""
 
     @web.middleware

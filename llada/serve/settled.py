@@ -26,7 +26,7 @@ class SettledAnswer:
         limit: int,
         stop: Sequence[str] = (),
     ) -> None:
-        """Start empty; `limit` is in tokens, a `stop` string ends the answer and is not part of it."""
+        """Start empty; `limit` is in tokens, a `stop` string ends the answer without it."""
         self.text = ""
         self.tokens = 0
         self.reason: Reason | None = None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds a request may take.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of torch; default: its own.")
 def serve(
+    *,
     ref: str | None,
     store: str,
     device: str,
@@ -54,9 +55,7 @@ def serve(
 
     key = _key(api_key_env)
     Guard(host, port, key)  # refuses an open address before a large model is read
-    limits = _limits(
-        answer_tokens=max_tokens, batch=batch, queue=queue, request_seconds=timeout
-    )
+    limits = _limits(answer_tokens=max_tokens, batch=batch, queue=queue, request_seconds=timeout)
     if threads is not None:
         torch.set_num_threads(threads)
     pretrained = load_model(store, ref, name=name, device=device, dtype=dtype)

@@ -1,7 +1,8 @@
 """A served model: requests of a test run in one event loop with the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,6 +36,12 @@ async def serving(
         yield client
 
 
+def in_a_thread(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run in an event loop of its own: a browser that other tests use holds this thread's."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(scenario())).result()
+
+
 @pytest.fixture
 def ask(pretrained: Pretrained) -> Callable[..., None]:
     """Run a scenario against a server with some limits."""
@@ -44,6 +51,6 @@ def ask(pretrained: Pretrained) -> Callable[..., None]:
             async with serving(pretrained, **options) as client:
                 await asyncio.wait_for(scenario(client), 60)
 
-        asyncio.run(both())
+        in_a_thread(both)
 
     return run

@@ -127,7 +127,7 @@ def test_a_stream_shows_the_denoising_to_who_asks(ask: Ask) -> None:
         frames = [data for event, data in found if event == "llada.denoising"]
         assert [frame["step"] for frame in frames] == list(range(1, 9))
         positions = [[at for at, _ in frame["tokens"]] for frame in frames]
-        assert sorted(sum(positions, [])) == list(range(8))
+        assert sorted(at for step in positions for at in step) == list(range(8))
         assert all(at < 4 for [at] in positions[:4])
         [written] = [data for event, data in found if event == "llada.answer"]
         text = "".join(
@@ -147,7 +147,12 @@ def test_a_stream_shows_the_denoising_to_who_asks(ask: Ask) -> None:
         ({"messages": [{"role": "robot", "content": "x"}]}, 400, None, "'system', 'user' or"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 400, None, "end with the one"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, 400, None, "surrogate"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, None, "reads text only"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+            400,
+            None,
+            "reads text only",
+        ),
         ({"model": "gpt-5"}, 404, "model_not_found", "'tiny'"),
         ({"max_tokens": -1}, 400, None, "max_tokens"),
         ({"max_tokens": 2.5}, 400, None, "max_tokens"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llada.pretrained import Pretrained
-from tests.llada.serve.conftest import HELLO, Client, serving
+from tests.llada.serve.conftest import HELLO, Client, in_a_thread, serving
 
 Ask = Callable[..., None]
 CHAT = "/v1/chat/completions"
@@ -172,7 +172,7 @@ def test_an_ending_server_tells_who_waits(pretrained: Pretrained) -> None:
                 assert [response.status for response in found] == [503, 503]
                 assert gate.passes < 10
 
-    asyncio.run(both())
+    in_a_thread(both)
 
 
 def test_a_failing_model_is_an_error_for_who_asked_and_nobody_else(
