@@ -19,7 +19,7 @@ from llada.serve.batching import Batcher, Delta, Event, Finished, Frame, Job, Wr
 from llada.serve.errors import ApiError
 from llada.serve.guard import SAFE_HEADERS, Guard, middleware
 from llada.serve.limits import Limits
-from llada.serve.settled import SettledAnswer
+from llada.settled import SettledAnswer
 
 BATCHER: web.AppKey[Batcher] = web.AppKey("batcher", Batcher)
 

@@ -21,7 +21,7 @@ from llada.pretrained import Pretrained
 from llada.sampling import SamplingConfig, Step, generate
 from llada.serve.errors import ApiError
 from llada.serve.limits import Limits
-from llada.serve.settled import Reason, SettledAnswer
+from llada.settled import Reason, SettledAnswer
 
 
 @dataclass(frozen=True)

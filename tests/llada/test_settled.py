@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llada.pieces import pieces
-from llada.serve.settled import SettledAnswer
+from llada.settled import SettledAnswer
 from llada.tokenizer import Tokenizer
 from tests.support.talkers import TEXTS
 
