@@ -153,12 +153,16 @@ def ranking(judged: Sequence[Judged]) -> str:
         error = "unknown" if math.isnan(one.stderr) else f"{one.stderr:.3f}"
         lines.append(
             f"{rank:<5}{one.value:>10.3f}{error:>10}{one.tokens:>8}{one.per_token:>11.3f}  "
-            f"{plain(one.answer)!r}"
+            f"{_quoted(one.answer)}"
         )
     leader = max(judged, key=lambda one: one.per_token)
     if leader is not judged[0]:
-        lines.append(f"per token {plain(leader.answer)!r} leads")
+        lines.append(f"per token {_quoted(leader.answer)} leads")
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return '"' + plain(text).replace("\n", "\\n") + '"'
 
 
 def _check_length(pretrained: Pretrained, prompt: int, answer: int) -> None:

@@ -25,6 +25,11 @@ class Denoising:
     remasking: str = "low_confidence"
     forbid_eos: bool = False
     defer_eos: bool = False
+    cache: str = "none"
+    cache_refresh: int | None = None
+    threshold: float | None = None
+    entropy: float | None = None
+    early_exit: bool = False
 
     def config(self, pretrained: "Pretrained") -> "SamplingConfig":
         """Return how to sample an answer of `length` tokens.
@@ -56,6 +61,8 @@ class Denoising:
     def _sampling(
         self, pretrained: "Pretrained", length: int, block: int, steps: int
     ) -> "SamplingConfig":
+        from pydantic import ValidationError
+
         from llada.sampling import SamplingConfig
 
         blocks = length // block
@@ -65,16 +72,34 @@ class Denoising:
                 f"--steps {steps} cannot be shared equally by {blocks} blocks of {block} tokens: "
                 f"use --steps {near}, or one block with --block {length}"
             )
-        return SamplingConfig(
-            steps=steps,
-            gen_length=length,
-            block_length=block,
-            temperature=self.temperature,
-            cfg_scale=self.cfg,
-            remasking=self.remasking,
-            forbidden_ids=pretrained.ends if self.forbid_eos else (),
-            deferred_ids=pretrained.ends if self.defer_eos else (),
-        )
+        settings = {
+            "steps": steps,
+            "gen_length": length,
+            "block_length": block,
+            "temperature": self.temperature,
+            "cfg_scale": self.cfg,
+            "remasking": self.remasking,
+            "forbidden_ids": pretrained.ends if self.forbid_eos else (),
+            "deferred_ids": pretrained.ends if self.defer_eos else (),
+            "cache": self.cache,
+            "cache_refresh": self.cache_refresh,
+            "parallel": self._parallel(),
+            "early_exit": self.early_exit,
+        }
+        try:
+            return SamplingConfig.model_validate(settings)
+        except ValidationError as error:
+            raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+    def _parallel(self) -> dict[str, float] | None:
+        if self.threshold is not None and self.entropy is not None:
+            raise UsageError(
+                "--threshold and --entropy together; they are two rules for the same choice: drop "
+                "one"
+            )
+        if self.threshold is not None:
+            return {"threshold": self.threshold}
+        return None if self.entropy is None else {"entropy": self.entropy}
 
     @staticmethod
     def _block_of(length: int) -> int:

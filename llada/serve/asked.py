@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 from llada.chat import Message
-from llada.errors import LladaError
 from llada.sampling import SamplingConfig
+from llada.sampling.parallel import EntropyBound, Parallel, Threshold
 from llada.serve.errors import ApiError
 from llada.serve.limits import Limits
 from llada.vocab import SpecialIds
@@ -107,6 +107,10 @@ class _Asked(_Strict):
     remasking: Literal["low_confidence", "random"] = "low_confidence"
     forbid_eos: bool = False
     defer_eos: bool = False
+    cache: Literal["none", "prefix", "dual"] = "none"
+    cache_refresh: PositiveInt | None = None
+    threshold: Annotated[FiniteFloat, Field(gt=0, le=1)] | None = None
+    entropy: Annotated[FiniteFloat, Field(ge=0)] | None = None
 
     @field_validator("stop")
     @classmethod
@@ -175,10 +179,23 @@ class _Asked(_Strict):
                 remasking=self.remasking,
                 forbidden_ids=ends if self.forbid_eos else (),
                 deferred_ids=ends if self.defer_eos else (),
+                cache=self.cache,
+                cache_refresh=self.cache_refresh,
+                parallel=self._parallel(),
             )
-        except LladaError as error:
-            raise ApiError(400, str(error)) from error
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ApiError(400, message) from error
         return config, tokens
+
+    def _parallel(self) -> Parallel | None:
+        if self.threshold is not None and self.entropy is not None:
+            raise ApiError(
+                400, "threshold and entropy are two rules for the same choice; send one of them"
+            )
+        if self.threshold is not None:
+            return Threshold(threshold=self.threshold)
+        return None if self.entropy is None else EntropyBound(entropy=self.entropy)
 
 
 Asked = TypeVar("Asked", bound=_Asked)

@@ -13,7 +13,7 @@ from workflows.errors import UsageError
 from workflows.plain_text import plain
 
 if TYPE_CHECKING:
-    from workflows.generating import Asked
+    from workflows.generating import Asked, Form
     from workflows.sampling import Denoising
 
 
@@ -63,7 +63,7 @@ def generate(
     if trace is not None and not trace.parent.is_dir():
         raise UsageError(f"--trace {trace}: there is no folder {trace.parent}; make it first")
     pretrained = load_model(model["store"], model["ref"], **_where(model))
-    form = "chat" if chat else "infill" if infill else "text"
+    form: Form = "chat" if chat else "infill" if infill else "text"
     asked = ask(pretrained, prompt, denoising, form=form, gap=gap, seed=seed)
     if trace is not None:
         _write_trace(trace, asked)

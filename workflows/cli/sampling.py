@@ -39,6 +39,32 @@ _OPTIONS = (
     ),
     click.option("--forbid-eos", is_flag=True, help="Never end early: fill the whole length."),
     click.option("--defer-eos", is_flag=True, help="Fix ends last: write before ending."),
+    click.option(
+        "--cache",
+        type=click.Choice(["none", "prefix", "dual"]),
+        default="none",
+        show_default=True,
+        help="Keep keys and values of what a block does not change; faster, not exact.",
+    ),
+    click.option(
+        "--cache-refresh",
+        type=click.IntRange(1),
+        metavar="STEPS",
+        help="Renew what is kept after so many steps, too.",
+    ),
+    click.option(
+        "--threshold",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Fix every guess more probable than this; --steps is then a limit. 0.9 is usual.",
+    ),
+    click.option(
+        "--entropy",
+        type=click.FloatRange(0),
+        metavar="NATS",
+        help="Fix the surest guesses while their entropies add up to no more; instead of "
+        "--threshold.",
+    ),
+    click.option("--early-exit", is_flag=True, help="Stop when the end of the text is certain."),
 )
 
 

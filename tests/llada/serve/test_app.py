@@ -168,6 +168,9 @@ def test_a_stream_shows_the_denoising_to_who_asks(ask: Ask) -> None:
         ({"steps": 10**9}, 400, None, "steps is 1000000000"),
         ({"block_length": 10**9}, 400, None, "block_length is 1000000000"),
         ({"remasking": "best"}, 400, None, "low_confidence"),
+        ({"cache_refresh": 2}, 400, None, "without a cache"),
+        ({"threshold": 0.9, "entropy": 0.1}, 400, None, "send one of them"),
+        ({"threshold": 0.9, "remasking": "random"}, 400, None, "low_confidence"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(
