@@ -55,7 +55,7 @@ def bound(host: str, port: int) -> socket.socket:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if six else socket.AF_INET, backlog=128
         )
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise LladaError(
             f"cannot listen on {host}:{port}: {error}. Choose another with --port, or --port 0 for "
             f"any that is free"

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 @options.of_model
 @click.option("--name", help="What clients call the model; default: its folder or artifact.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", default=8000, show_default=True, help="0 takes any that is free.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 takes any that is free.",
+)
 @click.option(
     "--api-key-env",
     metavar="VARIABLE",

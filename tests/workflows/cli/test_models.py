@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -142,10 +143,16 @@ def test_a_server_refuses_before_it_reads_a_model(tmp_path: Path) -> None:
         assert says in str(done.exception)
 
 
+@pytest.mark.slow
 def test_a_server_says_where_it_is_and_ends_on_ctrl_c(folder: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     server = start("serve", "--model", folder, "--port", "0", cwd=tmp_path, log=log)
     wait_until(lambda: "http://127.0.0.1:" in log.read_text(), server, log)
     assert interrupt(server) == 0
-    done = run("serve", "--model", folder, "--port", "99999")
-    assert "cannot listen on 127.0.0.1:99999" in str(done.exception)
+
+
+def test_a_port_that_is_taken_is_said(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--model", folder, "--port", port)
+    assert f"cannot listen on 127.0.0.1:{port}" in str(done.exception)
