@@ -1,6 +1,7 @@
 """A model and its tokenizer from one folder, checked against each other."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -44,6 +45,11 @@ class Pretrained:
     def ends(self) -> tuple[int, int]:
         """The ids that end an answer: end of text and end of turn."""
         return self.tokenizer.special.eos, self.tokenizer.special.eot
+
+    @cached_property
+    def reserved(self) -> tuple[int, ...]:
+        """The ids that no answer should hold: structure, and rows of the model without a token."""
+        return self.tokenizer.reserved_ids(self.model.config.vocab_size)
 
     @property
     def context(self) -> int:

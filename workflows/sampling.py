@@ -79,7 +79,7 @@ class Denoising:
             "temperature": self.temperature,
             "cfg_scale": self.cfg,
             "remasking": self.remasking,
-            "forbidden_ids": pretrained.ends if self.forbid_eos else (),
+            "forbidden_ids": pretrained.reserved + (pretrained.ends if self.forbid_eos else ()),
             "deferred_ids": pretrained.ends if self.defer_eos else (),
             "cache": self.cache,
             "cache_refresh": self.cache_refresh,

@@ -112,7 +112,7 @@ class _Server:
                 code="model_not_found",
                 param="model",
             )
-        config, tokens = asked.sampling(pretrained.tokenizer.special, self._limits)
+        config, tokens = asked.sampling(pretrained, self._limits)
         self._check_length(len(prompt), config.gen_length)
         seed = secrets.randbits(32) if asked.seed is None else asked.seed
         options = asked.stream_options

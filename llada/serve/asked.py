@@ -20,11 +20,11 @@ from pydantic import (
 )
 
 from llada.chat import Message
+from llada.pretrained import Pretrained
 from llada.sampling import SamplingConfig
 from llada.sampling.parallel import EntropyBound, Parallel, Threshold
 from llada.serve.errors import ApiError
 from llada.serve.limits import Limits
-from llada.vocab import SpecialIds
 
 _BLOCK = 32
 _STOPS = 4
@@ -133,7 +133,7 @@ class _Asked(_Strict):
         """The largest answer wanted."""
         return self.max_tokens
 
-    def sampling(self, special: SpecialIds, limits: Limits) -> tuple[SamplingConfig, int]:
+    def sampling(self, pretrained: Pretrained, limits: Limits) -> tuple[SamplingConfig, int]:
         """Return how to sample, and how many tokens of it the client wants.
 
         Blocks fill an answer whole, so its length is rounded up to a multiple of the block; what
@@ -168,7 +168,7 @@ class _Asked(_Strict):
                 f"equally many steps each: use {near}",
                 param="steps",
             )
-        ends = (special.eos, special.eot)
+        ends = pretrained.ends
         try:
             config = SamplingConfig(
                 steps=steps,
@@ -177,7 +177,7 @@ class _Asked(_Strict):
                 temperature=self.temperature or 0.0,
                 cfg_scale=self.cfg_scale,
                 remasking=self.remasking,
-                forbidden_ids=ends if self.forbid_eos else (),
+                forbidden_ids=pretrained.reserved + (ends if self.forbid_eos else ()),
                 deferred_ids=ends if self.defer_eos else (),
                 cache=self.cache,
                 cache_refresh=self.cache_refresh,

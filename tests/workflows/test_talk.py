@@ -43,7 +43,8 @@ def converse_in(pretrained: Pretrained, *lines: str, **settings: object) -> tupl
 def test_every_turn_reads_the_turns_before_it(pretrained: Pretrained) -> None:
     printed, talk = converse_in(pretrained, "The cat\n", "and the dog?\n", forbid_eos=True)
     assert [m["role"] for m in talk.messages] == ["user", "assistant"] * 2
-    config = SamplingConfig(steps=8, gen_length=8, block_length=8, forbidden_ids=pretrained.ends)
+    forbidden = (*pretrained.reserved, *pretrained.ends)
+    config = SamplingConfig(steps=8, gen_length=8, block_length=8, forbidden_ids=forbidden)
     prompt = render(talk.messages[:3], pretrained.tokenizer, add_generation_prompt=True)
     [text] = generate(pretrained.model, torch.tensor([prompt]), config).answer_texts(
         pretrained.tokenizer

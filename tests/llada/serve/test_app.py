@@ -30,7 +30,8 @@ async def events(response: Any) -> list[tuple[str, Any]]:
 
 
 def expected(pretrained: Pretrained, prompt: list[int], **sampling: Any) -> str:
-    config = SamplingConfig(**sampling)
+    forbidden = (*pretrained.reserved, *sampling.pop("forbidden_ids", ()))
+    config = SamplingConfig(**sampling, forbidden_ids=forbidden)
     rng = torch.Generator().manual_seed(5)
     done = generate(pretrained.model, torch.tensor([prompt]), config, rng=rng)
     return done.answer_texts(pretrained.tokenizer)[0]
