@@ -81,7 +81,7 @@ class Tokenizer:
             )
         try:
             inner = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001  the library knows nothing narrower
+        except Exception as error:  # the library knows nothing narrower
             raise LladaError(
                 f"{path} is no tokenizer that can be read ({error}); fetch it again"
             ) from error
