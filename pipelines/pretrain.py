@@ -190,7 +190,7 @@ def _steps(config: TrainedStage, model: ModelConfig, data: InputArtifact) -> int
 
 
 def rows_an_epoch(data: InputArtifact) -> int:
-    """Return what an epoch passes over: packed sequences, or dialogues (one of their turns each)."""
+    """Return what an epoch passes over: packed sequences, or dialogues (one turn of each)."""
     dialogues: int | None = data.info.get("dialogues")
     return dialogues or sum(entry.rows for entry in data.entries())
 
