@@ -7,6 +7,7 @@ from pipelines import (
     clean,
     decontaminate,
     deduplicate,
+    dialogues,
     evaluate,
     extract,
     filter,
@@ -89,6 +90,13 @@ _KINDS = (
         instructions.run,
         "pairs",
         {"tokenizer": "tokenizer"},
+    ),
+    StageKind(
+        "dialogues",
+        dialogues.DialoguesConfig,
+        dialogues.run,
+        "pairs",
+        {"source": "listing", "tokenizer": "tokenizer"},
     ),
     StageKind(
         "pretrain",

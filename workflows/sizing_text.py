@@ -14,7 +14,7 @@ def described(found: Mapping[str, Sizing]) -> str:
 
 def _paragraph(sizing: Sizing) -> str:
     rows = {
-        "weights": f"{_short(sizing.parameters)}, {_short(sizing.non_embedding_parameters)} "
+        "weights": f"{sizing.parameters:,}, {sizing.non_embedding_parameters:,} "
         "without embedding and head",
         "length": _length(sizing),
         "FLOPs": _flops(sizing),

@@ -64,7 +64,7 @@ def plan(
     from workflows.summary import table
 
     opened = open_recipe(recipe, **choices)
-    planned = opened.planner.plan(opened.recipe)
+    planned = opened.planner.plan(opened.recipe, sources_may_lack=True)
     rows = [one.as_json() for one in planned]
     sized = sizings(planned, mfu)
     if as_json:
