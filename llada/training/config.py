@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from llada.training.errors import TrainingError
 from llada.training.schedule import ScheduleConfig
 
+HOW_IT_RUNS = frozenset({"micro_batch_size", "zero_stage", "checkpoint_every"})
+"""Fields that a resumed run may change: they alter the numbers by rounding or not at all."""
+
 
 class Optimisation(BaseModel):
     """How to train, not how long; defaults are LLaDA's (section 2.2, B.1) where the paper says."""

@@ -12,12 +12,13 @@ from llada.model import MaskPredictor
 from llada.training.batch import Data, PretrainData, SftData, Vocabulary
 from llada.training.checkpoint import Checkpoints
 from llada.training.config import TrainingConfig
-from llada.training.engine import Engine, consolidate
+from llada.training.engine import Engine
 from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
 from llada.training.next_token import NextTokenData
 from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer
 from llada.training.schedule import warmup_stable_decay
+from llada.training.state_files import consolidate
 
 OBJECTIVES: dict[str, type[PretrainData] | type[SftData]] = {
     "pretrain": PretrainData,
@@ -39,9 +40,9 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
     data = open_data(job)
     engine = Engine(_initial_model(job), job.training, accumulation=len(micro_batches))
     root = Path(job.checkpoint_dir)
-    checkpoints = Checkpoints(root)
+    checkpoints = Checkpoints(root, job.retention)
     last = checkpoints.restore(engine.load)
-    first = last.step if last else 0
+    first, tokens, held_up = (last.step, last.tokens, 0.0) if last else (0, 0, 0.0)
     with ExitStack() as stack:
         record = stack.enter_context(Writer(root / METRICS)) if rank == 0 else None
         if rank == 0:
@@ -52,18 +53,24 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
                 )
         for step in range(first, job.training.steps):
             metrics = _train_step(engine, data, job.training, step, micro_batches)
+            tokens += metrics.tokens
             if record:
-                record.append(metrics)
+                record.append(metrics.model_copy(update={"checkpoint_seconds": held_up}))
+            held_up = 0.0
+            checkpoints.check()
             done = step + 1
             stopped = done < job.training.steps and _asked_to_stop(job, engine.device)
             if stopped or done % job.training.checkpoint_every == 0 or done == job.training.steps:
                 if record:
                     record.sync()
-                last = checkpoints.save(done, engine.save)
+                began = time.perf_counter()
+                checkpoints.save(done, engine.snapshot(), tokens=tokens)
+                held_up = time.perf_counter() - began
             if stopped:
-                return
+                break
+        last = checkpoints.wait()
     assert last is not None
-    if rank == 0:
+    if rank == 0 and last.step == job.training.steps:
         _export(job, last.folder)
 
 

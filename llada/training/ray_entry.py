@@ -98,15 +98,12 @@ def train(
 
 def _check(job: TrainingJob, workers: int) -> None:
     """Find what would stop every attempt before paying for one."""
-    from llada.training.checkpoint import claim_folder, complete_checkpoints, require_world_size
+    from llada.training.checkpoint import claim_folder
     from llada.training.loop import open_data, share
 
     share(job.training, 0, workers)
     open_data(job)
-    root = Path(job.checkpoint_dir)
-    claim_folder(root, job.identity())
-    for checkpoint in complete_checkpoints(root)[:1]:
-        require_world_size(checkpoint, workers)
+    claim_folder(Path(job.checkpoint_dir), job.identity())
 
 
 def _fit(job: str, group: _Group) -> str | None:
