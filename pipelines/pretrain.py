@@ -146,6 +146,8 @@ def _train(
         Shard(path=str(folder / PurePosixPath(entry.path).name), rows=entry.rows)
         for entry in data.entries()
     )
+    checkpoints = scratch(workspace.root / "checkpoints")
+    _carry_tokenizer(tokenizer, checkpoints)  # a checkpoint may be exported before the end
     training = config.training(_steps(config, model, data))
     job = TrainingJob(
         objective=objective,
@@ -153,7 +155,7 @@ def _train(
         init_from=start_from,
         shards=shards,
         training=training,
-        checkpoint_dir=str(scratch(workspace.root / "checkpoints")),
+        checkpoint_dir=str(checkpoints),
         output_dir=str(scratch(output)),
         stop_signs=_signs(workspace),
     )

@@ -1,4 +1,4 @@
-"""The verbs that write what a store knows for other systems: export openlineage."""
+"""The verbs that write what a store holds for other systems: export model, export openlineage."""
 
 from pathlib import Path
 
@@ -10,7 +10,43 @@ from workflows.cli import options
 
 @click.group()
 def export() -> None:
-    """Write what the store knows in the form of another system."""
+    """Write what the store holds in the form of another system."""
+
+
+@export.command()
+@click.argument("ref")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A folder, new or empty.",
+)
+@click.option(
+    "--step",
+    metavar="N|newest",
+    help="From a training under way or broken off: the checkpoint after N steps, or the newest.",
+)
+@options.store
+def model(ref: str, out: Path, step: str | None, store: str) -> None:
+    """Export the model REF (a stage, stage@digest, folder, tag) in the published LLaDA layout.
+
+    config.json, safetensors, tokenizer and chat template, as MaskPredictor.from_pretrained and
+    readers of the published checkpoints take them. With --step, REF is the name of a training
+    stage, finished or not, and every file of the checkpoint is checked before.
+    """
+    from workflows.errors import UsageError
+    from workflows.exporting import export_in_training, export_model
+
+    if step is not None and step != "newest" and not step.isdigit():
+        raise UsageError(f"--step {step}: give a number of steps, or newest")
+    root = store_root(store)
+    if step is None:
+        done = export_model(root, ref, out)
+    else:
+        done = export_in_training(root, ref, out, None if step == "newest" else int(step))
+    for damaged in done.passed_over:
+        click.echo(f"passed over: {damaged}", err=True)
+    click.echo(f"{done.origin} in {done.folder}", err=True)
 
 
 @export.command()
