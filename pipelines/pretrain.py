@@ -174,6 +174,7 @@ def _train(
         info={
             "folder": output.name,
             "objective": objective,
+            "tokens": training.steps * training.batch_size * model.max_sequence_length,
             "losses": losses,
             "model": model.model_dump(mode="json"),
         },
