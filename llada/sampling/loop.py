@@ -1,0 +1,112 @@
+"""The reverse process: fill the masks of a canvas, the surest first (paper, Algorithms 4 and 5).
+
+Shapes: B batch, T prompt plus answer, L block, N candidates a row (masked positions of its block),
+K most commits a row in one step.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from llada.sampling.candidates import Guess, Judge, Rng
+from llada.sampling.canvas import Canvas, ConfiguredPredictor
+from llada.sampling.config import SamplingConfig
+from llada.sampling.passes import Passes
+from llada.sampling.quota import quota
+from llada.sampling.trace import OnStep, Step
+
+
+class Filling:
+    """One generation under way."""
+
+    def __init__(
+        self,
+        model: ConfiguredPredictor,
+        canvas: Canvas,
+        config: SamplingConfig,
+        rng: Rng,
+        on_step: OnStep | None,
+    ) -> None:
+        """Take the canvas as it is; it is not changed, `canvas` becomes another."""
+        self.canvas = canvas
+        self.passes = Passes(model, config)
+        self._config, self._rng, self._on_step = config, rng, on_step
+        self._judge = Judge(model.config, config, canvas.ids_BT.device)
+        # A block never takes more steps than it has masks: the rest would commit nothing.
+        self._block_steps = config.steps // config.blocks
+        self._steps = sum(min(self._block_steps, max(counts)) for counts in canvas.left)
+        self._step = 0
+
+    def run(self) -> None:
+        """Fill the blocks from left to right."""
+        for block in range(self._config.blocks):
+            self._fill(block)
+
+    def _fill(self, block: int) -> None:
+        """Give every row of the block its tokens; all rows take their steps together."""
+        left = self.canvas.left[block]
+        length, width = self._config.block_length, self.canvas.ids_BT.shape[1]
+        place_L = torch.arange(length, device=self.canvas.ids_BT.device) + block * length
+        place_BL = self.canvas.start_B[:, None] + place_L
+        inside_BL = place_BL < width
+        place_BL = place_BL.clamp(max=width - 1)
+        for step in range(self._block_steps):
+            if not any(left):
+                break
+            open_BL = self.canvas.masked_BT.gather(1, place_BL) & inside_BL
+            # The masked positions of every row, in order, without asking the device how many.
+            slot_BN = (~open_BL).byte().argsort(dim=1, stable=True)[:, : max(left)]
+            place_BN = place_BL.gather(1, slot_BN)
+            hidden, head = self.passes.read(self.canvas, place_BN)
+            guess = self._judge.guess(
+                hidden, head, left, self._rng, confident=self._on_step is not None
+            )
+            due = [quota(count, self._block_steps - step)[0] for count in left]
+            place_BN = place_BN.masked_fill(~open_BL.gather(1, slot_BN), width)
+            committed_BT = self._commit(guess, place_BN, due)
+            left = tuple(count - taken for count, taken in zip(left, due, strict=True))
+            self._tell(block, guess, place_BN, committed_BT)
+
+    def _commit(self, guess: Guess, place_BN: Tensor, due: Sequence[int]) -> Tensor:
+        """Write the best guesses of each row; those at the column beyond the text do not count."""
+        canvas, most = self.canvas, max(due)
+        score_BT = _spread(guess.score_BN, place_BN, canvas.ids_BT, -torch.inf)
+        best_BK = score_BT.topk(most).indices
+        taken_BK = torch.ones_like(best_BK, dtype=torch.bool)
+        if min(due) < most:
+            due_B = torch.tensor(due, device=best_BK.device)
+            taken_BK = torch.arange(most, device=best_BK.device) < due_B[:, None]
+        committed_BT = torch.zeros_like(canvas.masked_BT).scatter(1, best_BK, taken_BK)
+        token_BT = _spread(guess.token_BN, place_BN, canvas.ids_BT, 0)
+        self.canvas = replace(
+            canvas,
+            ids_BT=torch.where(committed_BT, token_BT, canvas.ids_BT),
+            masked_BT=canvas.masked_BT & ~committed_BT,
+        )
+        return committed_BT
+
+    def _tell(self, block: int, guess: Guess, place_BN: Tensor, committed_BT: Tensor) -> None:
+        """Show the step to whoever watches."""
+        if self._on_step is not None and guess.confidence_BN is not None:
+            sure_BT = _spread(guess.confidence_BN, place_BN, committed_BT, 0.0)
+            self._on_step(
+                Step(
+                    step=self._step,
+                    steps=self._steps,
+                    block=block,
+                    blocks=self._config.blocks,
+                    ids_BT=self.canvas.ids_BT.clone(),
+                    committed_BT=committed_BT,
+                    confidence_BT=sure_BT * committed_BT,
+                    forward_passes=self.passes.count,
+                )
+            )
+        self._step += 1
+
+
+def _spread(value_BN: Tensor, place_BN: Tensor, like_BT: Tensor, rest: float) -> Tensor:
+    """Put values at their columns; column T, where rows with fewer candidates point, is cut off."""
+    rows, width = like_BT.shape
+    return value_BN.new_full((rows, width + 1), rest).scatter(1, place_BN, value_BN)[:, :width]
