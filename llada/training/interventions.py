@@ -10,7 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from llada.training.guards import GuardConfig, Remedy, Trouble
+from llada.training.guard_config import GuardConfig, Remedy
+from llada.training.guards import Trouble
 from llada.training.record import Writer, read_lines
 
 INTERVENTIONS = "interventions.jsonl"
@@ -50,6 +51,11 @@ class Intervention(BaseModel):
         return f"{found}{allowed}: back to step {self.back_to}, {done}"
 
 
+def remedy_for(config: GuardConfig, before: Sequence[Intervention]) -> Remedy:
+    """Return what the next trouble is met with: giving up, after too many."""
+    return "stop" if len(before) >= config.max_rollbacks else config.on_spike
+
+
 def decide(
     trouble: Trouble, config: GuardConfig, before: Sequence[Intervention], back_to: int
 ) -> Intervention:
@@ -58,7 +64,7 @@ def decide(
     Skipped are the steps of the spike and one before: an update shows in the loss only a step
     later. What lies before `back_to` is in the weights already.
     """
-    remedy: Remedy = "stop" if len(before) >= config.max_rollbacks else config.on_spike
+    remedy = remedy_for(config, before)
     first = max(back_to, trouble.first - 1)
     skip_from = data_step(first, before)
     skipped = data_step(trouble.last, before) - skip_from + 1 if remedy == "skip" else 0

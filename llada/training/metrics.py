@@ -2,9 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from llada.config import ModelConfig
 from llada.training.batch import Data
 from llada.training.flops import (
@@ -13,21 +10,19 @@ from llada.training.flops import (
     head_flops_per_token,
 )
 from llada.training.job import StepMetrics, TrainingJob
-
-T_BUCKETS = 4
+from llada.training.tally import T_BUCKETS
 
 
 class Measured(NamedTuple):
-    """What the engine found in a step, equal on all ranks.
+    """What the engine found in a step, equal on all ranks; the norm is that before clipping.
 
-    `sum_K` and `count_K` are the summed cross-entropy and the number of masked tokens of the global
-    batch in rows whose t lies in the K-th part of [0, 1).
+    `tallied` holds, for each of the K parts of [0, 1), the summed cross-entropy of the masked
+    tokens in rows whose t lies there, then, for each, their number.
     """
 
     loss: float
     grad_norm: float
-    sum_K: tuple[float, ...]
-    count_K: tuple[float, ...]
+    tallied: tuple[float, ...]
 
 
 class Clock(NamedTuple):
@@ -35,21 +30,6 @@ class Clock(NamedTuple):
 
     seconds: float
     data_seconds: float
-
-
-def tally(ce_M: Tensor, masked_BL: Tensor, time_B: Tensor) -> Tensor:
-    """Return summed cross-entropies and counts by bucket of t, as one row of 2 K float64 numbers.
-
-    `ce_M` belongs to the M masked positions of `masked_BL` in their order.
-    """
-    bucket_B = (time_B * T_BUCKETS).long().clamp(0, T_BUCKETS - 1)
-    bucket_M = bucket_B[:, None].expand_as(masked_BL)[masked_BL]
-    both_2M = torch.stack([ce_M.detach().double(), torch.ones_like(ce_M, dtype=torch.float64)])
-    sums_2K = both_2M.new_zeros(2, T_BUCKETS)
-    # No index_add: on CUDA it adds in any order, and two runs must not differ even here.
-    for bucket in range(T_BUCKETS):
-        sums_2K[:, bucket] = (both_2M * (bucket_M == bucket)).sum(1)
-    return sums_2K.flatten()
 
 
 def step_flops(model: ModelConfig, lengths: list[int], headed: float) -> float:
@@ -80,11 +60,11 @@ def step_metrics(
 ) -> StepMetrics:
     """Put one step's line together; the autoregressive baseline has no t and no buckets."""
     lengths = data.lengths(data_step).tolist()
-    masked = sum(measured.count_K)
+    sum_K, count_K = measured.tallied[:T_BUCKETS], measured.tallied[T_BUCKETS:]
+    masked = sum(count_K)
     flops = step_flops(job.model, lengths, masked) / clock.seconds
     by_t = tuple(
-        total / count if count else None
-        for total, count in zip(measured.sum_K, measured.count_K, strict=True)
+        total / count if count else None for total, count in zip(sum_K, count_K, strict=True)
     )
     return StepMetrics(
         step=step,
@@ -94,7 +74,7 @@ def step_metrics(
         tokens=sum(lengths),
         tokens_per_second=sum(lengths) / clock.seconds,
         seconds=clock.seconds,
-        cross_entropy=sum(measured.sum_K) / masked if masked else None,
+        cross_entropy=sum(sum_K) / masked if masked else None,
         loss_by_t=() if job.objective == "autoregressive" else by_t,
         masked=round(masked),
         data_seconds=clock.data_seconds,
