@@ -8,6 +8,11 @@ from llada.training.errors import TrainingError
 from llada.training.guard_config import GuardConfig
 from llada.training.schedule import ScheduleConfig
 
+HOW_IT_RUNS = frozenset(
+    {"micro_batch_size", "zero_stage", "checkpoint_every", "validate_every", "validation_rows"}
+)
+"""Fields that a resumed run may change: they alter the numbers by rounding or not at all."""
+
 
 class NoiseConfig(BaseModel):
     """How a batch is masked; all four pairs estimate the same loss (see `llada.noise`).

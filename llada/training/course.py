@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch.distributed as dist
 
-from llada.training.checkpoint import complete_checkpoints, discard
+from llada.training.checkpoint import Checkpoints, complete_checkpoints, discard
 from llada.training.config import TrainingConfig
 from llada.training.guards import Guard, Trouble
 from llada.training.interventions import (
@@ -71,13 +71,14 @@ class Course:
         """Take the step just done; return the trouble it completes, if it does."""
         return self._guard.look(metrics)
 
-    def roll_back(self, trouble: Trouble) -> bool:
+    def roll_back(self, trouble: Trouble, checkpoints: Checkpoints) -> bool:
         """Decide what to do about `trouble`; return whether the run goes on. Collective.
 
         It goes on from a good checkpoint: one after which a sound step was seen, so older than the
         first bad step. Those that are not go first, then the decision is written: a run killed in
         between finds the same trouble again.
         """
+        checkpoints.wait()
         remedy = remedy_for(self._training.guard, self.interventions)
         if dist.get_rank() == 0:
             found = complete_checkpoints(self._root)

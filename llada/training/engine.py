@@ -1,12 +1,10 @@
-"""DeepSpeed behind three verbs: step, save, load; nothing else here knows how ZeRO works."""
+"""DeepSpeed behind three verbs: step, snapshot, load; nothing else here knows how ZeRO works."""
 
-import contextlib
-import io
 import logging
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,13 @@ from torch import Tensor, nn
 
 from llada.diffusion import CHUNK_ROWS
 from llada.model import MaskPredictor
+from llada.training import zero_state
 from llada.training.batch import Batch
 from llada.training.config import TrainingConfig
 from llada.training.metrics import Measured
 from llada.training.objective import Objective
 from llada.training.tally import T_BUCKETS
+from llada.training.state_files import read_state, write_state
 
 # DeepSpeed reads this when first imported; without it, it guesses and warns.
 if not torch.cuda.is_available():
@@ -35,7 +35,6 @@ deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
 warnings.filterwarnings("ignore", r"`torch.distributed.\w+` is deprecated", FutureWarning)
 
-_TAG = "state"
 _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed's default
 _SHARDS_WEIGHTS = 3  # the ZeRO stage
 
@@ -107,25 +106,24 @@ class Engine:
     def _no_totals(self) -> Tensor:
         return torch.zeros(1 + 2 * T_BUCKETS, dtype=torch.float64, device=self.device)
 
-    def save(self, folder: Path) -> None:
-        """Write this rank's weights and optimizer state under `folder`."""
-        self._engine.save_checkpoint(folder, tag=_TAG, save_latest=False)
+    def snapshot(self) -> Callable[[Path], list[Path]]:
+        """Copy this rank's weights and optimizer state to host memory; return what writes them.
+
+        The copy is all that training waits for; the writer may run on any thread, at any time.
+        """
+        copies = [
+            fragment._replace(
+                parts={part: tensor.to("cpu", copy=True) for part, tensor in fragment.parts.items()}
+            )
+            for fragment in zero_state.fragments(self._engine)
+        ]
+        count, rank = zero_state.updates(self._engine), dist.get_rank()
+        return lambda folder: write_state(folder, rank, copies, updates=count)
 
     def load(self, folder: Path) -> None:
-        """Take weights and optimizer state from a folder that `save` wrote at this world size."""
-        found, _ = self._engine.load_checkpoint(folder, tag=_TAG)
-        assert found, f"DeepSpeed loaded nothing from {folder}"
-
-
-def consolidate(folder: Path) -> dict[str, Tensor]:
-    """Return the float32 weights of the predictor from a checkpoint, whatever its ZeRO stage."""
-    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
-
-    chatter = io.StringIO()
-    with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
-        state = get_fp32_state_dict_from_zero_checkpoint(folder, tag=_TAG)
-    prefix = "predictor."
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        """Take weights and optimizer state from a snapshot of any world size and ZeRO stage."""
+        count = read_state(folder, zero_state.fragments(self._engine))
+        zero_state.adopt(self._engine, count)
 
 
 def _decay_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:

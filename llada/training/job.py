@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llada.config import ModelConfig
-from llada.training.config import TrainingConfig
+from llada.training.config import HOW_IT_RUNS, TrainingConfig
+from llada.training.retention import RetentionConfig
 from llada.training.shards import Shard
 
 
@@ -30,6 +31,10 @@ class TrainingJob(BaseModel):
     output_dir: str = Field(description="final float32 weights, published layout")
     stop_signs: tuple[str, ...] = Field(
         (), description="files; once one exists, the run writes a checkpoint and ends"
+    )
+
+    retention: RetentionConfig = Field(
+        RetentionConfig(), description="which checkpoints stay; no part of the identity"
     )
 
     @model_validator(mode="after")
@@ -66,9 +71,19 @@ class TrainingJob(BaseModel):
         )
 
     def identity(self) -> dict[str, Any]:
-        """Return what a resumed run must share with the one it continues: all but the paths."""
-        parts = self.model_dump(mode="json", include={"objective", "model", "training"})
-        return {**parts, "rows": [s.rows for s in self.shards], "fresh": self.init_from is None}
+        """Return what a resumed run must share with the one it continues.
+
+        Free are the paths, the world size and how a step is cut and sharded: those change the
+        numbers by rounding alone.
+        """
+        parts = self.model_dump(mode="json", include={"objective", "model"})
+        recipe = self.training.model_dump(mode="json", exclude=set(HOW_IT_RUNS))
+        return {
+            **parts,
+            "training": recipe,
+            "rows": [s.rows for s in self.shards],
+            "fresh": self.init_from is None,
+        }
 
 
 class StepMetrics(BaseModel):
@@ -84,6 +99,9 @@ class StepMetrics(BaseModel):
     tokens: int
     tokens_per_second: float
     seconds: float
+    checkpoint_seconds: float = Field(
+        default=0.0, description="before this step, that a checkpoint held training up"
+    )
     cross_entropy: float | None = None
     """Plain mean over the masked tokens, in nats: steadier than `loss`, whose rows weigh 1/t."""
     loss_by_t: tuple[float | None, ...] = ()

@@ -14,12 +14,13 @@ from llada.training.batch import Data
 from llada.training.checkpoint import Checkpoints
 from llada.training.config import TrainingConfig
 from llada.training.course import Course
-from llada.training.engine import Engine, consolidate
+from llada.training.engine import Engine
 from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
 from llada.training.metrics import Clock, step_metrics
 from llada.training.rows import open_data
 from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer
+from llada.training.state_files import consolidate
 from llada.training.validation import Validation, open_validation
 
 
@@ -41,7 +42,7 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
     micro_batches = share(job.training, dist.get_rank(), dist.get_world_size())
     _be_deterministic()
     rows = _Rows(open_data(job), micro_batches, open_validation(job))
-    checkpoints = Checkpoints(Path(job.checkpoint_dir))
+    checkpoints = Checkpoints(Path(job.checkpoint_dir), job.retention)
     attempt: str | None = run
     while _go_on(job, rows, checkpoints, attempt):
         attempt = None  # the same start of the workers
@@ -53,7 +54,7 @@ def _go_on(job: TrainingJob, rows: _Rows, checkpoints: Checkpoints, attempt: str
     root, rank, training = Path(job.checkpoint_dir), dist.get_rank(), job.training
     engine = Engine(_initial_model(job), training, accumulation=len(rows.micro_batches))
     last = checkpoints.restore(engine.load)
-    first = last.step if last else 0
+    first, tokens, held_up = (last.step, last.tokens, 0.0) if last else (0, 0, 0.0)
     course = Course(root, training, first)
     with ExitStack() as stack:
         record = stack.enter_context(Writer(root / METRICS)) if rank == 0 else None
@@ -63,23 +64,31 @@ def _go_on(job: TrainingJob, rows: _Rows, checkpoints: Checkpoints, attempt: str
             return False
         for step in range(first, training.steps):
             metrics = _train_step(job, engine, rows, course, step)
+            tokens += metrics.tokens
             if record:
-                record.append(metrics)
+                record.append(metrics.model_copy(update={"checkpoint_seconds": held_up}))
+            held_up = 0.0
+            checkpoints.check()
             if trouble := course.look(metrics):
                 if record:
                     record.sync()
-                return course.roll_back(trouble)
+                return course.roll_back(trouble, checkpoints)
             done = step + 1
+            if metrics.val_loss is not None:
+                checkpoints.mark(done, metrics.val_loss)
             stopped = done < training.steps and _asked_to_stop(job, engine.device)
             due = done % training.checkpoint_every == 0 and course.sound
             if stopped or due or done == training.steps:
                 if record:
                     record.sync()
-                last = checkpoints.save(done, engine.save)
+                began = time.perf_counter()
+                checkpoints.save(done, engine.snapshot(), tokens=tokens)
+                held_up = time.perf_counter() - began
             if stopped:
-                return False
+                break
+        last = checkpoints.wait()
     assert last is not None
-    if rank == 0:
+    if rank == 0 and last.step == training.steps:
         _export(job, last.folder)
     return False
 

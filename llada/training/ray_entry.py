@@ -108,7 +108,7 @@ def train(
 
 def _check(job: TrainingJob, workers: int) -> None:
     """Find what would stop every attempt before paying for one."""
-    from llada.training.checkpoint import claim_folder, complete_checkpoints, require_world_size
+    from llada.training.checkpoint import claim_folder
     from llada.training.loop import share
     from llada.training.rows import open_data, open_held_out
 
@@ -118,8 +118,6 @@ def _check(job: TrainingJob, workers: int) -> None:
     root = Path(job.checkpoint_dir)
     claim_folder(root, job.identity())
     _raise_if_given_up(root)
-    for checkpoint in complete_checkpoints(root)[:1]:
-        require_world_size(checkpoint, workers)
 
 
 def _raise_if_given_up(root: Path) -> None:

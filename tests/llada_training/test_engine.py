@@ -12,6 +12,7 @@ import torch
 
 from llada.model import MaskPredictor
 from llada.training.batch import PretrainData
+from llada.training.config import TrainingConfig
 from llada.training.job import StepMetrics, TrainingJob
 from llada.training.objective import Objective
 from llada.training.record import ATTEMPTS, METRICS, read_attempts, read_metrics
@@ -130,6 +131,53 @@ def test_every_stage_resumes_to_the_same_weights(
     assert [[m.loss for m in history(j)] for j in jobs] == before
     resumed = [(Path(j.output_dir) / "model.safetensors").read_bytes() for j in jobs]
     assert resumed == undisturbed
+
+
+RESHAPED: dict[str, tuple[str, int, dict[str, object]]] = {
+    "one-rank-to-two": ("accumulate-4", 2, {"zero_stage": 2}),
+    "two-ranks-to-one": ("stage-1", 1, {}),
+    "stage-2-to-3": ("stage-2", 2, {"zero_stage": 3, "micro_batch_size": 1}),
+    "stage-3-to-1-alone": ("stage-3", 1, {"zero_stage": 1, "micro_batch_size": 4}),
+    "bf16-to-stage-3-alone": ("bf16", 1, {"zero_stage": 3}),
+}
+
+
+@pytest.fixture(scope="module")
+def reshaped(
+    runs: dict[str, TrainingJob], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, TrainingJob]:
+    """Runs taken up from the eighth step by another world size, stage or micro-batch."""
+    folder = tmp_path_factory.mktemp("reshaped")
+    jobs = {}
+    for name, (before, _, changes) in RESHAPED.items():
+        source = runs[before]
+        recipe = TrainingConfig.model_validate(source.training.model_dump() | changes)
+        moved = {"checkpoint_dir": str(folder / name), "output_dir": str(folder / f"{name}-model")}
+        jobs[name] = source.model_copy(update={"training": recipe, **moved})
+        assert jobs[name].identity() == source.identity()
+        shutil.copytree(source.checkpoint_dir, folder / name)
+        (last,) = (folder / name).glob("step-000012.*")
+        shutil.rmtree(last)
+    for world in (1, 2):
+        run_ranks(world, [jobs[n] for n, (_, w, _) in RESHAPED.items() if w == world], folder)
+    return jobs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RESHAPED)
+def test_a_resume_at_another_world_size_or_stage_follows_the_unchanged_run(
+    name: str, runs: dict[str, TrainingJob], reshaped: dict[str, TrainingJob]
+) -> None:
+    before, now = runs[RESHAPED[name][0]], reshaped[name]
+    attempts = read_attempts(Path(now.checkpoint_dir) / ATTEMPTS, "test")
+    assert [a.first_step for a in attempts][-1] == 8
+    # The loss of the first resumed step sees the loaded weights alone, the later ones AdamW's too.
+    loose = {"rel": 2e-2} if "bf16" in name else {"rel": 1e-5}
+    expected = [m.loss for m in history(before)]
+    assert [m.loss for m in history(now)] == pytest.approx(expected, **loose)
+    unchanged = MaskPredictor.from_pretrained(before.output_dir).state_dict()
+    for key, weight in MaskPredictor.from_pretrained(now.output_dir).state_dict().items():
+        assert torch.allclose(weight, unchanged[key], atol=1e-2 if "bf16" in name else 1e-4), key
 
 
 @pytest.mark.slow
