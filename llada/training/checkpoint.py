@@ -144,6 +144,12 @@ class Checkpoints:
                 shutil.rmtree(folder)
 
 
+def discard(checkpoint: Checkpoint) -> None:
+    """Delete a checkpoint; half-deleted, it does not look complete."""
+    (checkpoint.folder / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint.folder)
+
+
 def complete_checkpoints(root: Path) -> list[Checkpoint]:
     """Return the folders under `root` that claim to be complete, newest first."""
     found = []

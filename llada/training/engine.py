@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -17,7 +17,9 @@ from llada.model import MaskPredictor
 from llada.training import zero_state
 from llada.training.batch import Batch
 from llada.training.config import TrainingConfig
+from llada.training.metrics import Measured
 from llada.training.objective import Objective
+from llada.training.tally import T_BUCKETS
 from llada.training.state_files import read_state, write_state
 
 # DeepSpeed reads this when first imported; without it, it guesses and warns.
@@ -35,13 +37,6 @@ warnings.filterwarnings("ignore", r"`torch.distributed.\w+` is deprecated", Futu
 
 _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed's default
 _SHARDS_WEIGHTS = 3  # the ZeRO stage
-
-
-class Step(NamedTuple):
-    """What one optimizer step measured, equal on all ranks: global loss, norm before clipping."""
-
-    loss: float
-    grad_norm: float
 
 
 class Engine:
@@ -70,7 +65,7 @@ class Engine:
         device: torch.device = self._engine.device
         return device
 
-    def step(self, batches: Sequence[Batch], learning_rate: float) -> Step:
+    def step(self, batches: Sequence[Batch], learning_rate: float) -> Measured:
         """Update the weights once from this rank's micro-batches.
 
         The weights in `batches` are normalised over the global batch already, so gradients must be
@@ -79,15 +74,37 @@ class Engine:
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        total = torch.zeros((), dtype=torch.float64, device=self._engine.device)
+        totals = self._no_totals()
         for batch in batches:
-            loss = self._engine(*(_move(part, self._engine.device) for part in batch))
+            loss, tallied = self._forward(batch)
             self._engine.backward(loss * self._world, scale_wrt_gas=False)
             self._engine.step()
-            total += loss.detach()
-        dist.all_reduce(total)
+            totals += torch.cat([loss.detach()[None], tallied])
+        dist.all_reduce(totals)
         norm = self._engine.get_global_grad_norm()
-        return Step(total.item(), math.nan if norm is None else float(norm))
+        loss_, *tallied_ = totals.tolist()
+        return Measured(loss_, math.nan if norm is None else float(norm), tuple(tallied_))
+
+    def score(self, batches: Sequence[Batch]) -> float:
+        """Return the loss of this and the other ranks' batches together, without learning.
+
+        All ranks give equally many: under ZeRO-3 a forward pass is a collective.
+        """
+        totals = self._no_totals()
+        self._engine.eval()
+        with torch.no_grad():
+            for batch in batches:
+                totals[0] += self._forward(batch)[0]
+        self._engine.train()
+        dist.all_reduce(totals)
+        return float(totals[0])
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = self._engine(*(_move(p, self.device) for p in batch))
+        return found
+
+    def _no_totals(self) -> Tensor:
+        return torch.zeros(1 + 2 * T_BUCKETS, dtype=torch.float64, device=self.device)
 
     def snapshot(self) -> Callable[[Path], list[Path]]:
         """Copy this rank's weights and optimizer state to host memory; return what writes them.

@@ -196,4 +196,5 @@ def test_a_cut_row_costs_what_the_short_text_alone_would_cost(tmp_path: Path) ->
         assert cut.attention_BL is not None
         length = int(cut.attention_BL.sum())
         alone = [part[:, :length] for part in cut[:4]]
-        assert objective(*cut).item() == pytest.approx(objective(*alone, None).item(), rel=1e-5)
+        expected = objective(*alone, None, cut.time_B)[0].item()
+        assert objective(*cut)[0].item() == pytest.approx(expected, rel=1e-5)
