@@ -1,4 +1,4 @@
-"""The chat format of LLaDA as a Jinja template, for readers that know it from tokenizer_config.json.
+"""The chat format of LLaDA as a Jinja template: what others read in tokenizer_config.json.
 
 It says what `llada.chat.render` builds from ids, and a test holds the two together. Unlike the
 ids, a template cannot tell a special token from a user who spells it: this code never uses it.

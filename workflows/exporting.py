@@ -1,4 +1,4 @@
-"""A trained model, or one in training, as a folder that any reader of the published layout takes."""
+"""A trained model, or one in training, as a folder in the published layout."""
 
 import shutil
 from dataclasses import dataclass

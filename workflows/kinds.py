@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from llada.benchmarks.reversal import ReversalConfig
 from pipelines import (
     checks,
     clean,
@@ -15,6 +16,8 @@ from pipelines import (
     judge,
     mix,
     pretrain,
+    reversal,
+    scaling,
     screen,
     source,
     tokenize,
@@ -123,6 +126,15 @@ _KINDS = (
         "report",
         {"model": "model", "tokens": "tokens", "pairs": "pairs"},
         optional=frozenset({"tokens", "pairs"}),
+    ),
+    StageKind("scaling", scaling.ScalingConfig, scaling.run, "report", takes_many="report"),
+    StageKind("reversal_world", ReversalConfig, reversal.write_down, "tokens"),
+    StageKind(
+        "reversal_test",
+        reversal.AskConfig,
+        reversal.ask,
+        "report",
+        {"model": "model", "tokens": "tokens"},
     ),
 )
 

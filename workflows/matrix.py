@@ -92,6 +92,8 @@ def _with_settings(
         stage, *keys = axis.split(".")
         if stage == name:
             put(body, ".".join(keys), sweep[axis][pick])
+    if _gathered(body) is not None:
+        return body
     needs = body.get("needs")
 
     def renamed(needed: Any) -> Any:
@@ -143,8 +145,9 @@ def _plain(value: Any) -> str:
 def _gathered(body: Any) -> str | None:
     """Return the stage whose variants a stage takes all together, if it does."""
     needs = body.get("needs") if isinstance(body, dict) else None
-    gathers = isinstance(needs, dict) and list(needs) == [_EVERY]
-    return needs[_EVERY] if gathers and isinstance(needs[_EVERY], str) else None
+    if not isinstance(needs, dict) or list(needs) != [_EVERY]:
+        return None
+    return needs[_EVERY] if isinstance(needs[_EVERY], str) else None
 
 
 def _slot(variant: str) -> str:

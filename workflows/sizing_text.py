@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from llada.training.sizing import Sizing
 
 _WHOLE = 100  # GPU-hours from which a fraction says nothing
+_SMALL = 1e9  # bytes; a model below fits everywhere
 
 
 def described(found: Mapping[str, Sizing]) -> str:
@@ -47,7 +48,7 @@ def _memory(sizing: Sizing) -> str:
         f"{size / 1e9:.1f} at ZeRO-{stage}" for stage, size in sizing.memory_by_stage.items()
     )
     if sizing.gpu_memory is None:
-        return stages
+        return stages if max(sizing.memory_by_stage.values()) > _SMALL else ""
     parts = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in sizing.memory.items())
     return f"{stages}; of {sizing.gpu_memory / 1e9:,.0f}. ZeRO-{sizing.zero_stage}: {parts}"
 

@@ -15,19 +15,24 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_FIRST = (
-    "Abra Bero Calo Dima Elva Foro Gera Hanu Ilmo Jara Kelo Lamu Mira Nolo Ovra Pelu "
-    "Quin Rasu Selo Tavi Ulna Vero Wilu Xara Yelo Zimu"
-).split()
-_LAST = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_FIRST = _words(
+    "Abra Bero Calo Dima Elva Foro Gera Hanu Ilmo Jara Kelo Lamu Mira Nolo Ovra Pelu Quin "
+    "Rasu Selo Tavi Ulna Vero Wilu Xara Yelo Zimu"
+)
+_LAST = _words(
     "Arden Belkor Cardun Delmas Ermin Fostal Gundar Holven Istrad Jolmar Kestan Lodrin Morvel "
     "Nandor Ostrel Pardin Quelmo Rastin Sorvel Tendar Ulstan Vordel Wistan Yondar"
-).split()
-_TRAITS = "quiet eager clever gentle stern merry humble bold weary curious proud patient".split()
-_TRADES = (
+)
+_TRAITS = _words("quiet eager clever gentle stern merry humble bold weary curious proud patient")
+_TRADES = _words(
     "baker weaver miller sailor mason potter hunter glover cooper tanner fiddler gardener"
-).split()
-_PLACES = "Ostwick Brenholm Calford Dunmere Eskdale Farrow Grimsey Halden Ivelin Kirkmoor".split()
+)
+_PLACES = _words("Ostwick Brenholm Calford Dunmere Eskdale Farrow Grimsey Halden Ivelin Kirkmoor")
 
 Direction = Literal["forward", "backward"]
 

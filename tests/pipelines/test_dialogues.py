@@ -63,7 +63,11 @@ def pairs_of(folder: Path, output: StageOutput) -> list[dict[str, Any]]:
 def test_every_answer_is_a_pair_and_the_dialogue_stays_together(tmp_path: Path) -> None:
     output, tokenizer = made(tmp_path, LINES)
     pairs = pairs_of(tmp_path, output)
-    assert [pair["doc_id"] for pair in pairs] == ["a.jsonl:0", "a.jsonl:0", f"a.jsonl:{len(LINES[0]) + 1}"]
+    assert [pair["doc_id"] for pair in pairs] == [
+        "a.jsonl:0",
+        "a.jsonl:0",
+        f"a.jsonl:{len(LINES[0]) + 1}",
+    ]
     whole = render(TWO_TURNS, tokenizer, add_generation_prompt=False)  # type: ignore[arg-type]
     first, second = (pair["prompt_ids"] + pair["response_ids"] for pair in pairs[:2])
     assert second == [*whole, tokenizer.special.eos]
