@@ -119,6 +119,16 @@ class StepMetrics(BaseModel):
     interventions: int = 0
     """Rollbacks so far: a step that comes again has a higher number."""
 
+    def numbers(self) -> dict[str, float]:
+        """Return every figure that was measured under a name of its own, for curves by step."""
+        values = self.model_dump(exclude={"step", "loss_by_t"})
+        parts = len(self.loss_by_t)
+        by_t = {
+            f"loss_t_{part / parts:.2f}_{(part + 1) / parts:.2f}": value
+            for part, value in enumerate(self.loss_by_t)
+        }
+        return {name: float(v) for name, v in (values | by_t).items() if v is not None}
+
 
 class TrainingReport(BaseModel):
     """A finished run; `record.read_metrics(metrics_path, steps)` gives every step of it."""

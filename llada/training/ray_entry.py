@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from llada.training.errors import TrainingDiverged, TrainingError, TrainingStopped
+from llada.training.errors import DivergedError, TrainingError, TrainingStopped
 from llada.training.interventions import gave_up, read_interventions
 from llada.training.job import StepMetrics, TrainingJob, TrainingReport
 from llada.training.record import (
@@ -62,13 +62,14 @@ def train(
     Ray must be initialised. The state that counts is in `job.checkpoint_dir`; Ray's own (under
     `scratch`) has a fresh name each call and is deleted. `on_metrics` hears each of the steps
     0..n-1 once, in order, on the caller's thread, those computed by an earlier call first (after a
-    rollback it hears the steps from there on again, with their new numbers); if it raises, the workers are stopped and the exception passes through; so with `on_poll`, which
-    is called twice a second whatever the workers do.
+    rollback, the steps from there on again, with their new numbers); if it raises, the workers are
+    stopped and the exception passes through; so with `on_poll`, which is called twice a second
+    whatever the workers do.
 
     Raises:
         ShardError, CheckpointError: the job cannot run as it stands; found before workers start.
         TrainingError: the same, or the workers failed more than `max_failures` times.
-        TrainingDiverged: the guard met more spikes than it may; a later call says so at once.
+        DivergedError: the guard met more spikes than it may; a later call says so at once.
         TrainingStopped: one of the job's stop signs exists; a checkpoint was left.
     """
     import ray
@@ -122,7 +123,7 @@ def _check(job: TrainingJob, workers: int) -> None:
 
 def _raise_if_given_up(root: Path) -> None:
     if reason := gave_up(root):
-        raise TrainingDiverged(reason)
+        raise DivergedError(reason)
 
 
 def _fit(job: str, group: _Group) -> str | None:
