@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 
 from llada import weights
+from llada.attention import attend, rotary_angles, rotate, visible_keys
 from llada.config import ModelConfig
 from llada.errors import LladaError
 
@@ -40,25 +41,6 @@ class RMSNorm(nn.Module):
         wide_BLD = x_BLD.float()
         wide_BLD = wide_BLD * torch.rsqrt(wide_BLD.square().mean(-1, keepdim=True) + self.eps)
         return self.weight * wide_BLD.to(x_BLD.dtype)
-
-
-def rotary_angles(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
-    """Return the rotation angle of each position and pair of channels, float32, angles_LE.
-
-    Computed for every call: a cached buffer would be rounded by `model.to(torch.bfloat16)`.
-    """
-    exponent_E = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim
-    position_L = torch.arange(length, device=device, dtype=torch.float32)
-    half_LE = position_L[:, None] * (1.0 / theta**exponent_E)[None, :]
-    return torch.cat([half_LE, half_LE], dim=-1)
-
-
-def rotate(x_BHLE: Tensor, cos_LE: Tensor, sin_LE: Tensor) -> Tensor:
-    """Rotate channel i with channel i + E/2 (half-split RoPE), in float32."""
-    wide_BHLE = x_BHLE.float()
-    first, second = wide_BHLE.chunk(2, dim=-1)
-    turned_BHLE = torch.cat([-second, first], dim=-1)
-    return (wide_BHLE * cos_LE + turned_BHLE * sin_LE).to(x_BHLE.dtype)
 
 
 class Block(nn.Module):
@@ -95,14 +77,8 @@ class Block(nn.Module):
         q_BHLE = self.q_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
         k_BKLE = self.k_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
         v_BKLE = self.v_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
-        mixed_BHLE = F.scaled_dot_product_attention(
-            rotate(q_BHLE, cos_LE, sin_LE),
-            rotate(k_BKLE, cos_LE, sin_LE),
-            v_BKLE,
-            attn_mask=visible,
-            is_causal=self.config.causal and visible is None,
-            enable_gqa=self.config.n_kv_heads != self.config.n_heads,
-        )
+        q_BHLE, k_BKLE = rotate(q_BHLE, cos_LE, sin_LE), rotate(k_BKLE, cos_LE, sin_LE)
+        mixed_BHLE = attend(q_BHLE, k_BKLE, v_BKLE, visible, causal=self.config.causal)
         out_BLD: Tensor = self.attn_out(mixed_BHLE.transpose(1, 2).flatten(2))
         return out_BLD
 
@@ -163,7 +139,11 @@ class MaskPredictor(nn.Module):
             length, self.config.head_dim, self.config.rope_theta, ids_BL.device
         )
         cos_LE, sin_LE = angles_LE.cos(), angles_LE.sin()
-        visible = None if attention_mask is None else self._visible(attention_mask)
+        visible = (
+            None
+            if attention_mask is None
+            else visible_keys(attention_mask, causal=self.config.causal)
+        )
         for block in transformer.blocks:
             h_BLD = block(h_BLD, cos_LE, sin_LE, visible)
         normed_BLD: Tensor = transformer.ln_f(h_BLD)
@@ -197,15 +177,6 @@ class MaskPredictor(nn.Module):
     def save_pretrained(self, path: str | Path) -> None:
         """Write a folder in the published layout."""
         weights.write(Path(path), self.config, self.state_dict())
-
-    def _visible(self, attention_mask: Tensor) -> Tensor:
-        """Return which keys each query may see, for scaled_dot_product_attention."""
-        keys_B11L = attention_mask.bool()[:, None, None, :]
-        if not self.config.causal:
-            return keys_B11L
-        length = attention_mask.shape[1]
-        square = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device)
-        return keys_B11L & square.tril()
 
     def _draw_weights(self, rng: torch.Generator | None) -> None:
         """Draw weights as `init_fn: mitchell`: std 1/sqrt(fan in), outputs shrunk with depth."""

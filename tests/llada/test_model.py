@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from llada.attention import rotary_angles
 from llada.config import PRESETS, ModelConfig
 from llada.errors import LladaError
-from llada.model import MaskPredictor, RMSNorm, hidden_and_head, rotary_angles
+from llada.model import MaskPredictor, RMSNorm, hidden_and_head
 
 IDS = torch.tensor([[11, 4, 13, 14, 4, 16], [21, 22, 4, 4, 25, 26]])
 
