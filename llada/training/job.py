@@ -32,7 +32,6 @@ class TrainingJob(BaseModel):
     stop_signs: tuple[str, ...] = Field(
         (), description="files; once one exists, the run writes a checkpoint and ends"
     )
-
     retention: RetentionConfig = Field(
         RetentionConfig(), description="which checkpoints stay; no part of the identity"
     )
