@@ -19,8 +19,8 @@ from llada.training.batch import Batch
 from llada.training.config import TrainingConfig
 from llada.training.metrics import Measured
 from llada.training.objective import Objective
-from llada.training.tally import T_BUCKETS
 from llada.training.state_files import read_state, write_state
+from llada.training.tally import T_BUCKETS
 
 # DeepSpeed reads this when first imported; without it, it guesses and warns.
 if not torch.cuda.is_available():

@@ -15,7 +15,7 @@ class TrainingError(LladaError):
     """The run cannot start as asked, or its workers gave up (then: the last lines of one)."""
 
 
-class TrainingDiverged(TrainingError):
+class DivergedError(TrainingError):
     """The run met NaN or a spike once more than its guard may roll back."""
 
 

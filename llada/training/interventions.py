@@ -84,10 +84,14 @@ def decide(
 
 
 def data_step(step: int, interventions: Sequence[Intervention]) -> int:
-    """Return which step's data the run reads at `step`."""
-    for each in interventions:
-        if step >= each.skip_from:
-            step += each.skip
+    """Return which step's data the run reads at `step`: the step-th of those not skipped."""
+    skipped = sorted((each.skip_from, each.skip_from + each.skip) for each in interventions)
+    end_of_last = 0
+    for start, end in skipped:  # what two skip is skipped once
+        new = max(start, end_of_last)
+        if step >= new and end > new:
+            step += end - new
+        end_of_last = max(end_of_last, end)
     return step
 
 

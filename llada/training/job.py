@@ -32,7 +32,6 @@ class TrainingJob(BaseModel):
     stop_signs: tuple[str, ...] = Field(
         (), description="files; once one exists, the run writes a checkpoint and ends"
     )
-
     retention: RetentionConfig = Field(
         RetentionConfig(), description="which checkpoints stay; no part of the identity"
     )
@@ -118,6 +117,16 @@ class StepMetrics(BaseModel):
     """On held-out rows, after this step, where this step measured it (see `validation`)."""
     interventions: int = 0
     """Rollbacks so far: a step that comes again has a higher number."""
+
+    def numbers(self) -> dict[str, float]:
+        """Return every figure that was measured under a name of its own, for curves by step."""
+        values = self.model_dump(exclude={"step", "loss_by_t"})
+        parts = len(self.loss_by_t)
+        by_t = {
+            f"loss_t_{part / parts:.2f}_{(part + 1) / parts:.2f}": value
+            for part, value in enumerate(self.loss_by_t)
+        }
+        return {name: float(v) for name, v in (values | by_t).items() if v is not None}
 
 
 class TrainingReport(BaseModel):

@@ -2,7 +2,6 @@
 
 import gc
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +17,8 @@ from llada.training.engine import Engine
 from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
 from llada.training.metrics import Clock, step_metrics
+from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer, open_record
 from llada.training.rows import open_data
-from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer
 from llada.training.state_files import consolidate
 from llada.training.validation import Validation, open_validation
 
@@ -51,36 +50,31 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
 
 def _go_on(job: TrainingJob, rows: _Rows, checkpoints: Checkpoints, attempt: str | None) -> bool:
     """Train from the newest checkpoint; return whether a spike threw the run back."""
-    root, rank, training = Path(job.checkpoint_dir), dist.get_rank(), job.training
+    root, training = Path(job.checkpoint_dir), job.training
     engine = Engine(_initial_model(job), training, accumulation=len(rows.micro_batches))
     last = checkpoints.restore(engine.load)
     first, tokens, held_up = (last.step, last.tokens, 0.0) if last else (0, 0, 0.0)
     course = Course(root, training, first)
-    with ExitStack() as stack:
-        record = stack.enter_context(Writer(root / METRICS)) if rank == 0 else None
-        if rank == 0 and attempt:
-            _note_attempt(root, attempt, first, checkpoints)
-        if course.given_up:
-            return False
+    if attempt:
+        _note_attempt(root, attempt, first, checkpoints)
+    if course.given_up:
+        return False
+    with open_record(root / METRICS, writes=dist.get_rank() == 0) as record:
         for step in range(first, training.steps):
             metrics = _train_step(job, engine, rows, course, step)
             tokens += metrics.tokens
-            if record:
-                record.append(metrics.model_copy(update={"checkpoint_seconds": held_up}))
+            record.append(metrics.model_copy(update={"checkpoint_seconds": held_up}))
             held_up = 0.0
             checkpoints.check()
             if trouble := course.look(metrics):
-                if record:
-                    record.sync()
+                record.sync()
                 return course.roll_back(trouble, checkpoints)
             done = step + 1
             if metrics.val_loss is not None:
                 checkpoints.mark(done, metrics.val_loss)
             stopped = done < training.steps and _asked_to_stop(job, engine.device)
-            due = done % training.checkpoint_every == 0 and course.sound
-            if stopped or due or done == training.steps:
-                if record:
-                    record.sync()
+            if stopped or _checkpoint_is_due(done, training, course):
+                record.sync()
                 began = time.perf_counter()
                 checkpoints.save(done, engine.snapshot(), tokens=tokens)
                 held_up = time.perf_counter() - began
@@ -88,9 +82,13 @@ def _go_on(job: TrainingJob, rows: _Rows, checkpoints: Checkpoints, attempt: str
                 break
         last = checkpoints.wait()
     assert last is not None
-    if rank == 0 and last.step == training.steps:
+    if dist.get_rank() == 0 and last.step == training.steps:
         _export(job, last.folder)
     return False
+
+
+def _checkpoint_is_due(done: int, training: TrainingConfig, course: Course) -> bool:
+    return done == training.steps or (done % training.checkpoint_every == 0 and course.sound)
 
 
 def share(training: TrainingConfig, rank: int, world: int) -> list[range]:
@@ -134,6 +132,8 @@ def _is_due(step: int, training: TrainingConfig) -> bool:
 
 
 def _note_attempt(root: Path, run: str, first: int, checkpoints: Checkpoints) -> None:
+    if dist.get_rank() != 0:
+        return
     damaged = [folder.name for folder in checkpoints.passed_over]
     with Writer(root / ATTEMPTS) as attempts:
         attempts.append(

@@ -16,7 +16,7 @@ class Objective(nn.Module):
         self.predictor = predictor
         self._chunk_rows = chunk_rows
 
-    def forward(
+    def forward(  # noqa: PLR0917  the fields of a Batch
         self,
         noisy_BL: Tensor,
         targets_BL: Tensor,

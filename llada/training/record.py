@@ -7,6 +7,7 @@ belongs to the weights that went on. (A prefix of a JSON object is never JSON.)
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -57,6 +58,26 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._file.close()
+
+
+class Silent:
+    """What the other ranks hold in place of a `Writer`."""
+
+    def append(self, line: BaseModel) -> None:
+        """Write nothing."""
+
+    def sync(self) -> None:
+        """Have nothing to bring to the disk."""
+
+
+@contextmanager
+def open_record(path: Path, *, writes: bool) -> Iterator[Writer | Silent]:
+    """Open the record on the rank that writes it; all ranks then do the same."""
+    if not writes:
+        yield Silent()
+        return
+    with Writer(path) as writer:
+        yield writer
 
 
 class Tail:

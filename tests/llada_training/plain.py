@@ -4,8 +4,8 @@ import torch
 
 from llada.model import MaskPredictor
 from llada.training.job import TrainingJob
-from llada.training.rows import open_data
 from llada.training.objective import Objective
+from llada.training.rows import open_data
 from llada.training.schedule import warmup_stable_decay
 
 

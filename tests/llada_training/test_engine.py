@@ -1,10 +1,6 @@
 """DeepSpeed, whatever its stage, accumulation and ranks, does what plain torch does."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +13,7 @@ from llada.training.job import StepMetrics, TrainingJob
 from llada.training.objective import Objective
 from llada.training.record import ATTEMPTS, METRICS, read_attempts, read_metrics
 from tests.llada_training.plain import train_plainly
+from tests.llada_training.ranks import run_ranks
 from tests.llada_training.tiny import MODEL, VOCABULARY, job, pretrain_shards, training
 
 ONE_RANK: dict[str, dict[str, object]] = {
@@ -30,38 +27,6 @@ TWO_RANKS: dict[str, dict[str, object]] = {
     "stage-3": {"zero_stage": 3, "micro_batch_size": 1},
     "bf16": {"zero_stage": 2, "precision": "bf16"},
 }
-
-
-def run_ranks(world: int, jobs: list[TrainingJob], folder: Path) -> None:
-    paths = []
-    for number, each in enumerate(jobs):
-        paths.append(folder / f"job-{world}-{number}.json")
-        paths[-1].write_text(each.model_dump_json())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-    command = [sys.executable, "-m", "tests.llada_training.rank_main", *map(str, paths)]
-    ranks = []
-    for rank in range(world):
-        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
-        ranks.append(
-            subprocess.Popen(
-                command,
-                env={**os.environ, **fixed, **own},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    try:
-        for process in ranks:
-            output, _ = process.communicate(timeout=120)
-            assert process.returncode == 0, output[-3000:]
-    finally:
-        for process in ranks:
-            process.kill()
-            process.communicate()
 
 
 @pytest.fixture(scope="module")
