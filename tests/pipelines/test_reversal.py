@@ -27,7 +27,7 @@ def tokens_of(folder: Path) -> InputArtifact:
 def untrained(folder: Path, tokens: InputArtifact, *, causal: bool) -> InputArtifact:
     special = Tokenizer.load(tokens.bundle("aside").folder()).special
     config = ModelConfig.preset(
-        "nano",
+        "pico",
         vocab_size=tokens.info["vocab_size"],
         mask_token_id=special.mask,
         eos_token_id=special.eos,

@@ -53,8 +53,8 @@ def test_runs_that_less_compute_beats_do_not_count() -> None:
 
 def test_reports_become_one_table_by_six_n_d(tmp_path: Path) -> None:
     reports = {
-        "a": report("a", "pretrain", 1000, "nano", 2.5),
-        "b": report("b", "autoregressive", 1000, "nano", 2.25),
+        "a": report("a", "pretrain", 1000, "pico", 2.5),
+        "b": report("b", "autoregressive", 1000, "pico", 2.25),
         "c": report("c", "pretrain", 4000, "tiny", 2.0),
     }
     output = run(workspace(tmp_path, reports), ScalingConfig())
@@ -74,17 +74,17 @@ def test_reports_become_one_table_by_six_n_d(tmp_path: Path) -> None:
 
 
 def test_nats_a_token_are_compared_where_asked(tmp_path: Path) -> None:
-    reports = {"a": report("a", "pretrain", 1000, "nano", 2.5)}
+    reports = {"a": report("a", "pretrain", 1000, "pico", 2.5)}
     output = run(workspace(tmp_path, reports), ScalingConfig(measure="nats_per_token"))
     assert output.metrics["diffusion_best_nats_per_token"] == 7.5
 
 
 def test_a_report_without_a_likelihood_is_refused(tmp_path: Path) -> None:
-    silent = report("a", "pretrain", 1000, "nano", 2.5)
+    silent = report("a", "pretrain", 1000, "pico", 2.5)
     silent.info["measured"].clear()  # type: ignore[attr-defined]
     with pytest.raises(InputError, match=r"no bound_bits_per_byte; give its evaluate stage"):
         run(workspace(tmp_path, {"a": silent}), ScalingConfig())
-    tuned = report("b", "sft", 1000, "nano", 2.5)
+    tuned = report("b", "sft", 1000, "pico", 2.5)
     with pytest.raises(InputError, match="does not say how its model was trained"):
         run(workspace(tmp_path, {"b": tuned}), ScalingConfig())
 
