@@ -77,6 +77,7 @@ def _sizing(
             micro_batch_size=config.micro_batch_size,
             zero_stage=config.zero_stage,
             precision=config.precision,
+            activation_checkpointing=config.activation_checkpointing,
         )
         return size(
             model,

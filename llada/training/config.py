@@ -9,7 +9,14 @@ from llada.training.guard_config import GuardConfig
 from llada.training.schedule import ScheduleConfig
 
 HOW_IT_RUNS = frozenset(
-    {"micro_batch_size", "zero_stage", "checkpoint_every", "validate_every", "validation_rows"}
+    {
+        "micro_batch_size",
+        "zero_stage",
+        "activation_checkpointing",
+        "checkpoint_every",
+        "validate_every",
+        "validation_rows",
+    }
 )
 """Fields that a resumed run may change: they alter the numbers by rounding or not at all."""
 
@@ -57,6 +64,10 @@ class Optimisation(BaseModel):
     zero_stage: Literal[1, 2, 3] = Field(default=1, description="what DeepSpeed ZeRO shards")
     precision: Literal["fp32", "bf16"] = Field(
         default="bf16", description="forward; masters stay fp32"
+    )
+    activation_checkpointing: bool = Field(
+        default=False,
+        description="compute each block again in the backward pass: less memory, a third more time",
     )
     checkpoint_every: int = Field(
         default=1000, gt=0, description="steps; the last step always has one"

@@ -64,9 +64,9 @@ def test_every_person_is_asked_each_way_the_model_can_be(tmp_path: Path, causal:
     ways = {row["way"] for row in rows}
     assert ways == ({"forward", "backward"} if causal else {"forward", "backward", "filled_in"})
     assert len(rows) == 8 * len(ways)
-    assert {f"{way}_told_{told}_way{s}" for way in ways for told, s in (("one", ""), ("both", "s"))} == (
-        set(output.metrics)
-    )
+    assert {
+        f"{way}_told_{told}_way{s}" for way in ways for told, s in (("one", ""), ("both", "s"))
+    } == (set(output.metrics))
     assert not any(row["expected"].strip(" .") in row["asked"] for row in rows)
 
 
