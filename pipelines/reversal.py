@@ -1,6 +1,6 @@
 """The reversal experiment as stages: write a small world down, then ask a model about it both ways.
 
-See llada/benchmarks/reversal.py for the world. A row of the training text is one sentence, filled
+See llada/reversal.py for the world. A row of the training text is one sentence, filled
 up with EOS: nothing beside a fact can give it away.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from llada.benchmarks import reversal as world
+from llada import reversal as world
 from pipelines import schemas, storage
 from pipelines.ledger import Count, Ledger
 from pipelines.local_copies import Bundle, scratch

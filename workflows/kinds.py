@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from llada.benchmarks.reversal import ReversalConfig
+from llada.reversal import ReversalConfig
 from pipelines import (
     checks,
     clean,

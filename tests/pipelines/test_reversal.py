@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from llada.benchmarks import reversal as world
+from llada import reversal as world
 from llada.config import ModelConfig
 from llada.model import MaskPredictor
 from llada.tokenizer import Tokenizer

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from llada.benchmarks.reversal import ReversalConfig, filled_in, people, question, sentences
+from llada.reversal import ReversalConfig, filled_in, people, question, sentences
 from llada.tokenizer import Tokenizer
 
 CONFIG = ReversalConfig(people=60, seed=3)
