@@ -104,7 +104,8 @@ class Judge:
         logits_RV[:, self._mask_id] = mask_R
         sure_R = low_confidence(logits_RV, token_R, generator) if confident else None
         logits_RV.index_fill_(-1, self._deferred, -torch.inf)
-        score_R = STRATEGIES[config.remasking](logits_RV, token_R, generator)
+        strategy = config.parallel.score if config.parallel else STRATEGIES[config.remasking]
+        score_R = strategy(logits_RV, token_R, generator)
         last_R = torch.isin(token_R, self._deferred)
         return token_R, score_R.masked_fill(last_R, torch.finfo(score_R.dtype).min), sure_R
 

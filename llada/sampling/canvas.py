@@ -30,6 +30,7 @@ class Canvas:
     masked_BT: Tensor  # True where a token is still to be found
     prompt_BT: Tensor  # True where guidance hides the text
     start_B: Tensor  # the column where the first block of each row begins
+    first: int  # the leftmost of them, on the host
     # left[block][row]: how many masks. On the host, so that no step has to ask the device.
     left: tuple[tuple[int, ...], ...]
     attention_mask: Tensor | None = None
@@ -46,6 +47,7 @@ class Canvas:
         rows, start = prompt_ids_BP.shape
         ids_BT = _append(prompt_ids_BP, config.gen_length, mask_id)
         none_BP = torch.zeros_like(prompt_ids_BP, dtype=torch.bool)
+        attention_mask = _needed(attention_mask)
         if attention_mask is not None:
             attention_mask = _append(attention_mask, config.gen_length, 1)
         return cls(
@@ -53,6 +55,7 @@ class Canvas:
             _append(none_BP, config.gen_length, True),
             ids_BT != mask_id,
             torch.full((rows,), start, device=ids_BT.device),
+            start,
             ((config.block_length,) * rows,) * config.blocks,
             attention_mask,
         )
@@ -67,6 +70,7 @@ class Canvas:
         attention_mask: Tensor | None,
     ) -> Self:
         """Fill what is not fixed. The blocks of a row begin at its first mask."""
+        attention_mask = _needed(attention_mask)
         masked_BT = ~fixed_BT
         ids_BT = template_ids_BT.masked_fill(masked_BT, mask_id)
         start_B = masked_BT.int().argmax(1)
@@ -83,17 +87,19 @@ class Canvas:
             tuple((masked_BT & (block_BT == block)).sum(1).tolist())
             for block in range(config.blocks)
         )
-        return cls(ids_BT, masked_BT, ids_BT != mask_id, start_B, left, attention_mask)
+        first = int(start_B.min())
+        return cls(ids_BT, masked_BT, ids_BT != mask_id, start_B, first, left, attention_mask)
 
     def rows(self, kept: Sequence[int]) -> Self:
         """Return some rows of the batch as a canvas of their own."""
-        row_R = torch.tensor(kept, device=self.ids_BT.device)
+        row_R = torch.tensor(kept, dtype=torch.long, device=self.ids_BT.device)
         mask = self.attention_mask
         return type(self)(
             self.ids_BT[row_R],
             self.masked_BT[row_R],
             self.prompt_BT[row_R],
             self.start_B[row_R],
+            self.first,
             tuple(tuple(counts[row] for row in kept) for counts in self.left),
             None if mask is None else mask[row_R],
         )
@@ -120,6 +126,11 @@ def check_rows(what: str, ids: Tensor, others: Mapping[str, Tensor | None], reme
         raise LladaError(
             f"{what} of shape {found}, {masks or 'no mask'}; all must be (batch, length): {remedy}"
         )
+
+
+def _needed(attention_mask: Tensor | None) -> Tensor | None:
+    """Return a mask that hides something; one that does not would only rule out faster kernels."""
+    return None if attention_mask is None or bool(attention_mask.all()) else attention_mask
 
 
 def _append(head_BP: Tensor, length: int, value: int | bool) -> Tensor:

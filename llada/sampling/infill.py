@@ -6,6 +6,7 @@ Shapes: B batch, T template.
 import torch
 from torch import Tensor
 
+from llada.errors import LladaError
 from llada.sampling.candidates import Rng, generators
 from llada.sampling.canvas import Canvas, ConfiguredPredictor, check_ids, check_rows
 from llada.sampling.config import SamplingConfig
@@ -31,6 +32,11 @@ def infill(
     masks gives what `generate` gives. Padding needs its `attention_mask` (B, T), 0 on padding, and
     is fixed like text. In the result, `prompt_length` is the number of columns before any gap.
     """
+    if config.early_exit:
+        raise LladaError(
+            "early_exit=True; a template has text after its gaps, so no end of text ends it: "
+            "leave early_exit out"
+        )
     check_ids(model.config, config)
     check_rows(
         "templates",
@@ -46,4 +52,4 @@ def infill(
         filling = Filling(model, canvas, config, rng, on_step)
         filling.run()
     before = int(fixed_BT.all(0).long().cumprod(0).sum())
-    return Generation(filling.canvas.ids_BT.clone(), before, filling.passes.count)
+    return Generation(filling.ids_BT.clone(), before, filling.forward_passes)

@@ -65,7 +65,7 @@ def generate(
         filling = Filling(model, canvas, config, rng, on_step)
         filling.run()
     # A clone made outside inference mode: callers may train on the ids.
-    return Generation(filling.canvas.ids_BT.clone(), prompt_ids_BP.shape[1], filling.passes.count)
+    return Generation(filling.ids_BT.clone(), prompt_ids_BP.shape[1], filling.forward_passes)
 
 
 def _until(ids: list[int], ends: tuple[int, ...]) -> list[int]:
