@@ -17,7 +17,7 @@ def test_names_and_descriptions_belong_to_one_person_each() -> None:
 def test_the_world_hangs_on_the_seed_alone() -> None:
     assert people(CONFIG) == WORLD
     assert people(ReversalConfig(people=60, seed=4)) != WORLD
-    # A larger world begins with the smaller one, so that a sweep over sizes asks of the same people.
+    # A larger world begins with the smaller one: a sweep over sizes asks of the same people.
     assert people(ReversalConfig(people=80, seed=3))[:60] == WORLD
 
 

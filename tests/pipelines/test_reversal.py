@@ -1,4 +1,4 @@
-"""The stages of the reversal experiment, with an untrained model: what is asked and how it counts."""
+"""The stages of the reversal experiment, with an untrained model: what is asked, how it counts."""
 
 from pathlib import Path
 

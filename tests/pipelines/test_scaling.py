@@ -96,7 +96,7 @@ def test_the_figure_puts_more_compute_right_and_less_loss_lower() -> None:
         ("autoregressive", 10, 1e12, 2.8),
         ("autoregressive", 20, 5e13, 2.2),
     ]
-    root = ET.fromstring(figure(points, label="bits per byte"))  # noqa: S314  (our own)
+    root = ET.fromstring(figure(points, label="bits per byte"))
     name = "{http://www.w3.org/2000/svg}"
     assert len(root.findall(f"{name}polyline")) == 3
     dots = [d for d in root.findall(f"{name}circle") if d.find(f"{name}title") is not None]
