@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pipelines.local_copies import scratch
 from pipelines.pretrain import model_folder
@@ -11,8 +12,13 @@ from workflows.artifact import MANIFEST
 from workflows.errors import RefError, UsageError
 from workflows.lineage.refs import resolve
 
+if TYPE_CHECKING:
+    from llada.layouts import LayoutName
+    from llada.model import MaskPredictor
+
 _KINDS = ("pretrain", "sft")
 _TOKENIZER = "tokenizer*"
+_SHARD_BYTES = 5_000_000_000  # what readers of the hub expect of one file
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,28 @@ class ExportedModel:
     """Checkpoints found damaged; the one before was taken."""
 
 
-def export_model(store: StorePath, ref: str, out: Path) -> ExportedModel:
-    """Copy the published model that `ref` names: config.json, weights, tokenizer.
+@dataclass(frozen=True)
+class Form:
+    """How the weights are written."""
+
+    layout: "LayoutName" = "llada"
+    """The names of the published LLaDA, or those of LLaMA."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """float32 is what was trained; bfloat16 what is published, half as large."""
+
+
+AS_TRAINED = Form()
+
+
+def export_model(store: StorePath, ref: str, out: Path, form: Form = AS_TRAINED) -> ExportedModel:
+    """Write the published model that `ref` names: tokenizer, weights, config.json last.
 
     Raises:
         RefError: nothing answers to it, or no model does.
         UsageError: `out` holds something already.
     """
+    from llada.model import MaskPredictor
+
     found = resolve(store, ref)
     if found.manifest.makes != "model":
         raise RefError(
@@ -40,14 +61,14 @@ def export_model(store: StorePath, ref: str, out: Path) -> ExportedModel:
         )
     _require_room(out)
     source = model_folder(found.as_input())
-    # What makes a folder count as a model comes last.
-    for path in sorted(source.iterdir(), key=lambda path: path.name == "config.json"):
-        shutil.copyfile(path, out / path.name)
+    _write(MaskPredictor.from_pretrained(source), source, out, form)
     return ExportedModel(out, found.label)
 
 
-def export_in_training(store: StorePath, name: str, out: Path, step: int | None) -> ExportedModel:
-    """Write a checkpoint of the stage `name` whose training is under way, or ended early.
+def export_in_training(
+    store: StorePath, name: str, out: Path, step: int | None, form: Form = AS_TRAINED
+) -> ExportedModel:
+    """Write a checkpoint of the stage `name`, whose training is under way or ended early.
 
     `step`: which one; None takes the newest that is intact.
 
@@ -56,14 +77,22 @@ def export_in_training(store: StorePath, name: str, out: Path, step: int | None)
         UsageError: `out` holds something already.
         CheckpointError: none is intact, or not the one asked for.
     """
-    from llada.training.export import export_checkpoint
+    from llada.training.export import load_checkpoint
 
     root = _checkpoints(store, name)
     _require_room(out)
-    for path in root.glob(_TOKENIZER):
-        shutil.copyfile(path, out / path.name)
-    done = export_checkpoint(root, out, step=step)
+    model, done = load_checkpoint(root, step=step)
+    _write(model, root, out, form)
     return ExportedModel(out, f"{root.parent.name}, step {done.step}", done.passed_over)
+
+
+def _write(model: "MaskPredictor", tokenizer: Path, out: Path, form: Form) -> None:
+    import torch
+
+    for path in tokenizer.glob(_TOKENIZER):
+        shutil.copyfile(path, out / path.name)
+    model.to(torch.float32 if form.dtype == "float32" else torch.bfloat16)
+    model.save_pretrained(out, layout=form.layout, max_shard_bytes=_SHARD_BYTES)
 
 
 def _checkpoints(store: StorePath, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A checkpoint of a training as a model in the published layout, at any time, without the engine.
+"""A checkpoint of a training as a model, at any time, without the engine.
 
 Whatever ZeRO stage and number of workers wrote it, and whether the training still runs or not.
 """
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class Exported(NamedTuple):
-    """Which step became a model, and which checkpoints were damaged and passed over."""
+    """Which step became a model, and which newer checkpoints were damaged and passed over."""
 
     step: int
     passed_over: tuple[str, ...]
 
 
-def export_checkpoint(root: Path, target: Path, *, step: int | None = None) -> Exported:
-    """Write the newest intact checkpoint under `root`, or that of `step`, as float32 weights.
+def load_checkpoint(root: Path, *, step: int | None = None) -> tuple[MaskPredictor, Exported]:
+    """Return the model of the newest intact checkpoint under `root`, or of `step`, in float32.
 
     Every file is held against its manifest first; a damaged checkpoint is named and the one before
     it taken, but never in place of a step that was asked for.
@@ -42,19 +42,18 @@ def export_checkpoint(root: Path, target: Path, *, step: int | None = None) -> E
             continue
         found = defect(checkpoint.folder, range(checkpoint.world_size))
         if found is None:
-            _write(root, checkpoint, target)
-            return Exported(checkpoint.step, tuple(passed_over))
+            return _model(root, checkpoint), Exported(checkpoint.step, tuple(passed_over))
         passed_over.append(f"{checkpoint.folder.name}: {found}")
         logger.warning("checkpoint %s is passed over: %s", checkpoint.folder, found)
     raise CheckpointError(_nothing(root, step, passed_over))
 
 
-def _write(root: Path, checkpoint: Checkpoint, target: Path) -> None:
+def _model(root: Path, checkpoint: Checkpoint) -> MaskPredictor:
     config = ModelConfig.model_validate(json.loads((root / "job.json").read_bytes())["model"])
     with torch.device("meta"):
         model = MaskPredictor(config)
     model.load_state_dict(consolidate(checkpoint.folder), assign=True)
-    model.save_pretrained(target)
+    return model
 
 
 def _nothing(root: Path, step: int | None, passed_over: list[str]) -> str:

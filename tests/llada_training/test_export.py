@@ -19,7 +19,7 @@ from llada.model import MaskPredictor
 from llada.tokenizer import Tokenizer
 from llada.training.checkpoint import Checkpoints, claim_folder, complete_checkpoints
 from llada.training.errors import CheckpointError
-from llada.training.export import export_checkpoint
+from llada.training.export import load_checkpoint
 from llada.training.retention import RetentionConfig
 from llada.training.state_files import PARTS, Fragment, write_state
 from pipelines.shards import ShardFiles
@@ -101,7 +101,24 @@ def test_the_command_exports_an_earlier_step(store: Path, tmp_path: Path) -> Non
     assert torch.equal(logits(loaded(tmp_path / "out")), logits(model_after(8)))
 
 
-def test_a_finished_model_is_copied_whole(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("layout", "dtype"), [("llama", "float32"), ("llada", "bfloat16")])
+def test_other_forms_load_just_as_well(
+    store: Path, tmp_path: Path, layout: str, dtype: str
+) -> None:
+    arguments = ["export", "model", "base", "--store", str(store), "--step", "newest"]
+    form = ["--layout", layout, "--dtype", dtype]
+    result = CliRunner().invoke(cli, [*arguments, *form, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    expected = model_after(12).to(getattr(torch, dtype))
+    assert torch.equal(logits(loaded(tmp_path / "out")), logits(expected))
+    names = (tmp_path / "out" / "config.json").read_text()
+    assert ('"hidden_size"' in names, '"d_model"' in names) == (
+        layout == "llama",
+        layout == "llada",
+    )
+
+
+def test_a_finished_model_is_written_whole(store: Path, tmp_path: Path) -> None:
     made = tmp_path / "made"
     model_after(3).save_pretrained(made)
     files = ShardFiles(tmp_path / "store" / "pretrain" / "base-x", "00000", "hand")
@@ -123,12 +140,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     content = bytearray(state.read_bytes())
     content[-1] ^= 1
     state.write_bytes(content)
-    done = export_checkpoint(root, tmp_path / "out")
+    model, done = load_checkpoint(root)
+    assert torch.equal(logits(model.eval()), logits(model_after(8)))
     assert done.step == 8
     assert done.passed_over == (f"{newest.folder.name}: {state.name} changed after it was written",)
     with pytest.raises(CheckpointError, match=r"step 12: complete are those of step 4, 8, 12; dam"):
-        export_checkpoint(root, tmp_path / "none", step=12)
-    assert not (tmp_path / "none").exists()
+        load_checkpoint(root, step=12)
 
 
 def test_a_folder_with_something_in_it_is_refused(store: Path, tmp_path: Path) -> None:
