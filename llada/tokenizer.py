@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from llada import vocab
+from llada.chat_template import CHAT_TEMPLATE
 from llada.errors import LladaError
 from llada.vocab import SPECIAL_TOKENS, SpecialIds
 
@@ -100,6 +101,7 @@ class Tokenizer:
             "cls_token": "[CLS]",
             "mask_token": vocab.MASK,
             "padding_side": "left",
+            "chat_template": CHAT_TEMPLATE,
             "clean_up_tokenization_spaces": False,
         }
         _replace(Path(folder) / "tokenizer_config.json", json.dumps(roles, indent=2) + "\n")
