@@ -226,6 +226,7 @@ def _run(workspace: Workspace, job: "TrainingJob", train: "Callable[..., object]
             on_metrics=on_metrics,
             on_poll=workspace.stop.check,
             stall_seconds=resources.stall_seconds,
+            gpus_per_worker=resources.gpus_per_worker,
         )
     return [losses[step] for step in sorted(losses)]
 
