@@ -96,7 +96,7 @@ class Checkpoints:
         for checkpoint in _from_rank_0(complete_checkpoints(self._root)):
             writers = range(self._rank, checkpoint.world_size, self._world)
             defects: list[str | None] = [None] * self._world
-            dist.all_gather_object(defects, _defect(checkpoint.folder, writers))
+            dist.all_gather_object(defects, defect(checkpoint.folder, writers))
             if found := [defect for defect in defects if defect]:
                 self.passed_over.append(checkpoint.folder)
                 logger.warning("checkpoint %s is passed over: %s", checkpoint.folder, found[0])
@@ -248,7 +248,7 @@ def _unwritten(root: Path, failure: BaseException) -> str:
     )
 
 
-def _defect(folder: Path, writers: Iterable[int]) -> str | None:
+def defect(folder: Path, writers: Iterable[int]) -> str | None:
     """Return what is wrong with the files that these ranks wrote, if anything."""
     promised = json.loads((folder / COMPLETE).read_bytes())["manifests"]
     for rank in writers:

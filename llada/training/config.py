@@ -9,7 +9,16 @@ from llada.training.guard_config import GuardConfig
 from llada.training.schedule import ScheduleConfig
 
 HOW_IT_RUNS = frozenset(
-    {"micro_batch_size", "zero_stage", "checkpoint_every", "validate_every", "validation_rows"}
+    {
+        "micro_batch_size",
+        "zero_stage",
+        "checkpoint_every",
+        "activation_checkpointing",
+        "offload_optimizer",
+        "compile",
+        "validate_every",
+        "validation_rows",
+    }
 )
 """Fields that a resumed run may change: they alter the numbers by rounding or not at all."""
 
@@ -58,6 +67,15 @@ class Optimisation(BaseModel):
     precision: Literal["fp32", "bf16"] = Field(
         default="bf16", description="forward; masters stay fp32"
     )
+    activation_checkpointing: bool = Field(
+        default=False, description="compute layers again in the backward pass: equal to the bit"
+    )
+    offload_optimizer: bool = Field(
+        default=False, description="AdamW and its state in host memory; needs a GPU to free"
+    )
+    compile: bool = Field(
+        default=False, description="torch.compile each layer; equal up to rounding, stages 1 and 2"
+    )
     checkpoint_every: int = Field(
         default=1000, gt=0, description="steps; the last step always has one"
     )
@@ -75,6 +93,12 @@ class Optimisation(BaseModel):
             msg = (
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size "
                 f"{self.micro_batch_size}; choose a divisor of the batch size"
+            )
+            raise ValueError(msg)
+        if self.compile and self.zero_stage == 3:
+            msg = (
+                "compile with zero_stage 3: it gathers weights by hooks inside the layers, which "
+                "a compiled layer would skip; use zero_stage 1 or 2, or compile: false"
             )
             raise ValueError(msg)
         return self
