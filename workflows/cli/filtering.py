@@ -132,19 +132,6 @@ def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
     return drive(recipe, options.open_recipe(recipe), address, say=say)[STAGE]
 
 
-@click.command()
-@click.argument("ref")
-@click.option("--html", type=click.Path(path_type=Path), default="report.html", show_default=True)
-@options.store
-def report(ref: str, html: Path, store: str) -> None:
-    """Write what the filter REF did as one page: funnel, statistics, limits, documents at them."""
-    from pipelines.storage import store_root
-    from workflows.lineage.refs import resolve
-
-    _write_page(resolve(store_root(store), ref), html)
-    click.echo(f"report: {html}")
-
-
 def _write_page(artifact: "Artifact", path: Path) -> None:
     from pipelines.storage import write_bytes
     from workflows.report.facts import facts_of

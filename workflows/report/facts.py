@@ -69,7 +69,8 @@ def facts_of(artifact: Artifact) -> Facts:
     if artifact.manifest.kind != "filter":
         raise UsageError(
             f"{artifact.folder.name} was made by the kind '{artifact.manifest.kind}'; a report "
-            "shows what a filter did: name a stage of kind filter"
+            "shows what a filter did or how a model learnt: name a stage of kind filter, pretrain "
+            "or sft"
         )
     config = FilterConfig.model_validate(artifact.manifest.config)
     facts = Facts(artifact, shares(artifact))
