@@ -16,7 +16,7 @@ from llada.training.record import ATTEMPTS, METRICS, Tail, read_attempts, read_m
 if TYPE_CHECKING:
     from ray.train.v2.api.callback import RayTrainCallback
 
-STALL_SECONDS = 30.0
+STALL_SECONDS = 45.0
 _POLL_SECONDS = 0.5
 _LAST_LINES = 12
 _RAY_TRAIN = {
