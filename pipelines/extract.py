@@ -18,7 +18,7 @@ from pipelines.reading.readers import read
 from pipelines.reading.records import Document, Record, Reject
 from pipelines.reading.splitting import portions_of
 from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, save_record
-from pipelines.unchanged import check_unchanged, stamped
+from pipelines.unchanged import check_still_unchanged, check_unchanged, stamped
 from pipelines.units import run_units, stage_output
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
@@ -75,6 +75,7 @@ class ExtractWorker:
                     documents.add(row, "kept")
                 else:
                     rejects.add({**row, **verdict, "stage": self._stage}, str(verdict["rule"]))
+            check_still_unchanged(portion)
         kept, dropped = documents.close(), rejects.close()
         entered = sum(dropped.values(), start=kept.get("kept", Count()))
         finished = ShardRecord(

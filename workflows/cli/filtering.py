@@ -21,7 +21,7 @@ _JOB = ("rules", "languages", "min_language_score", "words", "dedup", "workers",
 
 
 @click.command("filter")
-@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Where results are kept."
 )
@@ -55,9 +55,10 @@ _JOB = ("rules", "languages", "min_language_score", "words", "dedup", "workers",
     "from their stored statistics. Changes nothing.",
 )
 @options.as_json
-def filter_(inputs: tuple[Path, ...], out: Path, rejudge: bool, as_json: bool, **job: Any) -> None:
+def filter_(inputs: tuple[str, ...], out: Path, rejudge: bool, as_json: bool, **job: Any) -> None:
     """Keep the documents of INPUT... (files, folders, patterns) that are worth reading.
 
+    INPUT lies on this machine or elsewhere: s3://, gs://, hf://datasets/OWNER/NAME, https://.
     Formats go by extension: jsonl, Parquet, Arrow, text, HTML, WARC and WET, also as .gz and .zst.
     Run it again with another limit, and only what changed is done again.
     """
@@ -69,10 +70,22 @@ def filter_(inputs: tuple[Path, ...], out: Path, rejudge: bool, as_json: bool, *
         return
     if not inputs:
         raise UsageError("nothing to filter: name files, folders or patterns before --out")
+    _check_addresses(inputs)
     text = filtering.recipe_text(
         inputs, out, _config(job, limits), dedup=job["dedup"], workers=job["workers"]
     )
     _report(_run(text, out, job["address"], say=not as_json), out, as_json)
+
+
+def _check_addresses(inputs: tuple[str, ...]) -> None:
+    """Refuse what cannot be read before anything is written: an address may hold a credential."""
+    from pipelines.remote.addresses import check_address, is_remote
+
+    for path in filter(is_remote, inputs):
+        try:
+            check_address(path)
+        except ValueError as error:
+            raise UsageError(f"filter: {error}") from error
 
 
 def _limit(text: str) -> tuple[str, float]:
@@ -167,7 +180,7 @@ def _report(artifact: "Artifact", out: Path, as_json: bool) -> None:
         click.echo(f"next: llada explain DOC_ID --store {out}   llada ui --store {out}")
 
 
-def _rejudge(inputs: tuple[Path, ...], out: Path, limits: dict[str, float], as_json: bool) -> None:
+def _rejudge(inputs: tuple[str, ...], out: Path, limits: dict[str, float], as_json: bool) -> None:
     from workflows import filtering
 
     if inputs or not limits:

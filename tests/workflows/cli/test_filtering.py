@@ -37,6 +37,7 @@ def project(tmp_path: Path) -> Path:
         (["--out", "o", "--rejudge", "--limit", "a=3", "--words", "spacy"], 2, "--words asks for"),
         (["in", "--out", "o", "--rejudge"], 2, "leave the inputs away"),
         (["in", "--out", "in/a.jsonl"], 1, "a.jsonl"),
+        (["ftp://host/a.txt", "--out", "o"], 2, "allowed: s3://"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_told_in_a_sentence(
@@ -45,6 +46,13 @@ def test_wrong_use_is_told_in_a_sentence(
     done = llada("filter", *arguments, cwd=project, check=code)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_password_in_an_address_is_neither_shown_nor_written_down(project: Path) -> None:
+    done = llada("filter", "s3://me:pass-word-1@bucket/x", "--out", "o", cwd=project, check=2)
+    assert "found credentials in an address of s3://" in done.stderr
+    assert "pass-word-1" not in done.stdout + done.stderr
+    assert not (project / "o").exists()
 
 
 @pytest.mark.ray
