@@ -69,7 +69,7 @@ class ExtractWorker:
         for portion in todo.portions:
             check_unchanged(portion)
             for record in read(portion, self._reading):
-                row = _row(record)
+                row = document_row(record)
                 verdict = self._verdict(portion.file, record)
                 if verdict is None:
                     documents.add(row, "kept")
@@ -162,7 +162,7 @@ class _Parts:
         self._rows, self._held = [], 0
 
 
-def _row(record: Record) -> dict[str, Any]:
+def document_row(record: Record) -> dict[str, Any]:
     """Return a record as a row of DOCUMENT; a reject tells its place and error as metadata."""
     row = {
         "doc_id": record.doc_id, "text": record.text, "url": record.url, "source": record.source,

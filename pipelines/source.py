@@ -119,19 +119,41 @@ def survey(config: SourceConfig, base: Path, cache: Path | None = None) -> Surve
             continue
         if files and files[-1].name == found.name:
             raise _same_name(found, files[-1])
-        files.append(  # ten thousand of them, all made here: nothing to validate
-            SourceFile.model_construct(
-                name=found.name,
-                uri=found.path,
-                format=found.format,  # type: ignore[arg-type]  # one of FileFormat by construction
-                bytes=size,
-                xxh3_128=content,
-            )
-        )
+        files.append(_listed(found, size, content))
     hashes.save()
     if not files:
         raise _nothing_left(config, dropped)
     return Survey(files=tuple(files), dropped=tuple(dropped))
+
+
+def listed_unhashed(config: SourceConfig, base: Path) -> list[SourceFile]:
+    """Return the files of a source without a look into them: `xxh3_128` is '' for local ones.
+
+    Raises:
+        InputError: as `survey`, but for names that occur twice.
+    """
+    files = []
+    for found, version in _versions(config).values():
+        size, content, rule = _measured_remote(found, version, SourceHashes())
+        if not rule:
+            files.append(_listed(found, size, content))
+    for found in _found(config, base):
+        status = _status(found.path)
+        if status is not None and not found.dropped:
+            files.append(_listed(found, status.st_size, ""))
+    if not files:
+        raise _nothing_left(config, [])
+    return sorted(files, key=lambda file: (file.name, file.uri))
+
+
+def _listed(found: FoundFile, size: int, content: str) -> SourceFile:
+    return SourceFile.model_construct(  # ten thousand of them, all made here: nothing to validate
+        name=found.name,
+        uri=found.path,
+        format=found.format,  # type: ignore[arg-type]  # one of FileFormat by construction
+        bytes=size,
+        xxh3_128=content,
+    )
 
 
 def listing(config: SourceConfig, base: Path, cache: Path | None = None) -> list[SourceFile]:

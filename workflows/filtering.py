@@ -110,6 +110,13 @@ def shares(artifact: Artifact) -> list[RuleShare]:
     return counts.shares()
 
 
+def counted(dropped: pa.Table) -> list[RuleShare]:
+    """Return what each rule did to a table of dropped documents; see `shares`."""
+    counts = _Counts()
+    counts.add(dropped)
+    return counts.shares()
+
+
 def with_limits(artifact: Artifact, limits: Mapping[str, float]) -> FilterConfig:
     """Return the config of a filter artifact with other limits; FilterError for unknown rules."""
     config = FilterConfig.model_validate(artifact.manifest.config)

@@ -18,10 +18,6 @@ def page(facts: Facts) -> str:
     """Return the report of a filter artifact."""
     manifest = facts.artifact.manifest
     title = f"{escape(manifest.recipe)}: what {escape(manifest.name)} kept"
-    style = "\n".join(
-        files(package).joinpath(name).read_text(encoding="utf-8")
-        for package, name in (("workflows.ui", "page.css"), ("workflows.report", "report.css"))
-    )
     body = "\n".join(
         [
             f"<h1>{title}</h1>",
@@ -43,6 +39,15 @@ def page(facts: Facts) -> str:
             *(_samples(one) for one in facts.rules if one.inside or one.outside),
         ]
     )
+    return shell(title, body)
+
+
+def shell(title: str, body: str) -> str:
+    """Return a whole page of markup: no script, no request."""
+    style = "\n".join(
+        files(package).joinpath(name).read_text(encoding="utf-8")
+        for package, name in (("workflows.ui", "page.css"), ("workflows.report", "report.css"))
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_CSP}">'
@@ -52,7 +57,7 @@ def page(facts: Facts) -> str:
     )
 
 
-def _table(
+def table(
     heads: Iterable[str], rows: Iterable[Iterable[str]], *, label: str, look: str = ""
 ) -> str:
     """Return a table whose cells are already markup; the first column names the row."""
@@ -80,7 +85,7 @@ def _funnel(facts: Facts) -> str:
     ]
     all_rows, all_bytes = max(1, ledger.entered.rows), max(1, ledger.entered.bytes)
     words = f'<p class="quiet">{facts.words:,} words entered.</p>' if facts.words else ""
-    return words + _table(
+    return words + table(
         ("", "documents", "share", "MB", "share of bytes", ""),
         (
             (
@@ -114,7 +119,7 @@ def _rules(facts: Facts) -> str:
             )
         )
     heads = ("rule", "drops if", "is the reason", "would drop alone", "share", "only this one")
-    return _table(heads, rows, label="What each rule drops", look="reads-second")
+    return table(heads, rows, label="What each rule drops", look="reads-second")
 
 
 def _sign(one: RuleFacts) -> str:
@@ -178,7 +183,7 @@ def _histogram(histogram: Histogram, rules: list[RuleFacts]) -> str:
 
 
 def _places(name: str, counts: Mapping[str, tuple[int, int]]) -> str:
-    return _table(
+    return table(
         (name, "kept", "dropped", "kept share"),
         (
             (escape(place), f"{kept:,}", f"{dropped:,}", f"{kept / max(1, kept + dropped):.1%}")
