@@ -12,10 +12,15 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (its usual name)
+from torch.utils.checkpoint import checkpoint
 
 from llada import weights
+from llada.attention import attend, rotary_angles, rotate, visible_keys
+from llada.cache import KeyValueCache, LayerCache
 from llada.config import ModelConfig
 from llada.errors import LladaError
+from llada.layouts import LayoutName
+from llada.segments import Segments
 
 
 class Predictor(Protocol):
@@ -42,25 +47,6 @@ class RMSNorm(nn.Module):
         return self.weight * wide_BLD.to(x_BLD.dtype)
 
 
-def rotary_angles(length: int, head_dim: int, theta: float, device: torch.device) -> Tensor:
-    """Return the rotation angle of each position and pair of channels, float32, angles_LE.
-
-    Computed for every call: a cached buffer would be rounded by `model.to(torch.bfloat16)`.
-    """
-    exponent_E = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim
-    position_L = torch.arange(length, device=device, dtype=torch.float32)
-    half_LE = position_L[:, None] * (1.0 / theta**exponent_E)[None, :]
-    return torch.cat([half_LE, half_LE], dim=-1)
-
-
-def rotate(x_BHLE: Tensor, cos_LE: Tensor, sin_LE: Tensor) -> Tensor:
-    """Rotate channel i with channel i + E/2 (half-split RoPE), in float32."""
-    wide_BHLE = x_BHLE.float()
-    first, second = wide_BHLE.chunk(2, dim=-1)
-    turned_BHLE = torch.cat([-second, first], dim=-1)
-    return (wide_BHLE * cos_LE + turned_BHLE * sin_LE).to(x_BHLE.dtype)
-
-
 class Block(nn.Module):
     """One transformer layer: attention, then SwiGLU, each behind a norm and added to the stream."""
 
@@ -80,29 +66,35 @@ class Block(nn.Module):
         self.ff_out = nn.Linear(hidden, width, bias=False)
 
     def forward(
-        self, x_BLD: Tensor, cos_LE: Tensor, sin_LE: Tensor, visible: Tensor | None
+        self,
+        x_BLD: Tensor,
+        cos_LE: Tensor,
+        sin_LE: Tensor,
+        visible: Tensor | Segments | None,
+        kept: LayerCache | None = None,
     ) -> Tensor:
         """Mix tokens, then channels."""
-        x_BLD = x_BLD + self._attend(self.attn_norm(x_BLD), cos_LE, sin_LE, visible)
+        x_BLD = x_BLD + self._attend(self.attn_norm(x_BLD), cos_LE, sin_LE, visible, kept)
         h_BLD = self.ff_norm(x_BLD)
         out_BLD: Tensor = self.ff_out(F.silu(self.ff_proj(h_BLD)) * self.up_proj(h_BLD))
         return x_BLD + out_BLD
 
     def _attend(
-        self, h_BLD: Tensor, cos_LE: Tensor, sin_LE: Tensor, visible: Tensor | None
+        self,
+        h_BLD: Tensor,
+        cos_LE: Tensor,
+        sin_LE: Tensor,
+        visible: Tensor | Segments | None,
+        kept: LayerCache | None,
     ) -> Tensor:
         heads = (self.config.head_dim,)
         q_BHLE = self.q_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
         k_BKLE = self.k_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
         v_BKLE = self.v_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
-        mixed_BHLE = F.scaled_dot_product_attention(
-            rotate(q_BHLE, cos_LE, sin_LE),
-            rotate(k_BKLE, cos_LE, sin_LE),
-            v_BKLE,
-            attn_mask=visible,
-            is_causal=self.config.causal and visible is None,
-            enable_gqa=self.config.n_kv_heads != self.config.n_heads,
-        )
+        q_BHLE, k_BKLE = rotate(q_BHLE, cos_LE, sin_LE), rotate(k_BKLE, cos_LE, sin_LE)
+        if kept is not None:
+            k_BKLE, v_BKLE = kept.update(k_BKLE, v_BKLE)
+        mixed_BHLE = attend(q_BHLE, k_BKLE, v_BKLE, visible, causal=self.config.causal)
         out_BLD: Tensor = self.attn_out(mixed_BHLE.transpose(1, 2).flatten(2))
         return out_BLD
 
@@ -137,6 +129,9 @@ class MaskPredictor(nn.Module):
         """Build the model with fresh weights, drawn from `rng` or from torch's own generator."""
         super().__init__()
         self.config = config
+        # Keep only the input of each layer for the backward pass, and compute the rest again there:
+        # about a third more time for the memory of one layer instead of all.
+        self.checkpoint_activations = False
         self.model = Backbone(config)
         self._draw_weights(rng)
 
@@ -145,29 +140,58 @@ class MaskPredictor(nn.Module):
         """Where the weights lie."""
         return self.model.transformer.wte.weight.device
 
-    def forward(self, ids_BL: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return logits_BLV; `attention_mask` (B, L) is 0 or False where a position is padding."""
-        return self.head(self.hidden(ids_BL, attention_mask))
+    def forward(
+        self,
+        ids_BL: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids_BL: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits_BLV; `attention_mask` (B, L) is 0 or False where a position is padding.
 
-    def hidden(self, ids_BL: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return h_BLD, what the head reads: rows nobody asks for need not go through it."""
-        length = ids_BL.shape[1]
-        if length > self.config.max_sequence_length:
-            raise LladaError(
-                f"a sequence of {length} tokens; the model was made for at most "
-                f"{self.config.max_sequence_length}: shorten it, or raise max_sequence_length"
-            )
+        With `document_ids_BL` (B, L), a token sees the tokens of its own document only. Padding
+        gets logits like any token, as in the published model; `hidden` skips it and is faster.
+        """
+        visible = visible_keys(attention_mask, document_ids_BL, causal=self.config.causal)
+        return self.head(self._layers(ids_BL, self._positions(ids_BL), visible))
+
+    def hidden(
+        self,
+        ids_BL: Tensor,
+        attention_mask: Tensor | None = None,
+        document_ids_BL: Tensor | None = None,
+    ) -> Tensor:
+        """Return h_BLD, what the head reads: rows nobody asks for need not go through it.
+
+        Padding is not computed: its rows are zeros. Under `torch.compile`, where shapes may not
+        depend on a mask, the mask goes to the kernel instead and padding is computed as well.
+        """
+        position_L = self._positions(ids_BL)
+        if attention_mask is None and document_ids_BL is None:
+            return self._layers(ids_BL, position_L, None)
+        if torch.compiler.is_compiling():
+            visible = visible_keys(attention_mask, document_ids_BL, causal=self.config.causal)
+            return self._layers(ids_BL, position_L, visible)
+        segments = Segments.of(attention_mask, document_ids_BL)
+        if segments.is_whole_batch:
+            return self._layers(ids_BL, position_L, None)
+        h_1ND = self._layers(segments.pack(ids_BL), segments.positions(), segments)
+        return segments.unpack(h_1ND)
+
+    def hidden_cached(
+        self, ids_BN: Tensor, cache: KeyValueCache, place_BN: Tensor | None = None
+    ) -> Tensor:
+        """Return h_BND of some columns, which see the kept keys and values of all the others.
+
+        `place_BN` says which columns of the text the ids are; without it they are the whole text.
+        The cache takes in what is computed, and brings the attention mask (`begin`).
+        """
         transformer = self.model.transformer
-        h_BLD: Tensor = transformer.wte(ids_BL)
-        angles_LE = rotary_angles(
-            length, self.config.head_dim, self.config.rope_theta, ids_BL.device
-        )
-        cos_LE, sin_LE = angles_LE.cos(), angles_LE.sin()
-        visible = None if attention_mask is None else self._visible(attention_mask)
-        for block in transformer.blocks:
-            h_BLD = block(h_BLD, cos_LE, sin_LE, visible)
-        normed_BLD: Tensor = transformer.ln_f(h_BLD)
-        return normed_BLD
+        h_BND: Tensor = transformer.wte(ids_BN)
+        cos, sin = cache.rotation(place_BN)
+        for block, kept in zip(transformer.blocks, cache.layers(place_BN), strict=True):
+            h_BND = block(h_BND, cos, sin, cache.visible, kept)
+        normed_BND: Tensor = transformer.ln_f(h_BND)
+        return normed_BND
 
     def head(self, h: Tensor) -> Tensor:
         """Return logits for hidden rows of any leading shape (..., D)."""
@@ -184,9 +208,14 @@ class MaskPredictor(nn.Module):
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
+        **overrides: object,
     ) -> Self:
-        """Read a folder in the published layout; `dtype=None` keeps the precision of the files."""
-        config = weights.read_config(Path(path))
+        """Read a folder in a published layout; `dtype=None` keeps the precision of the files.
+
+        `overrides` are fields of `ModelConfig` for a `config.json` that lacks them, such as
+        `mask_token_id`. On a CPU, weights in the precision of the files stay mapped into memory.
+        """
+        config = weights.read_config(Path(path), **overrides)
         with torch.device("meta"):
             model = cls(config)
         shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -194,18 +223,56 @@ class MaskPredictor(nn.Module):
         model.load_state_dict(tensors, assign=True)
         return model
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write a folder in the published layout."""
-        weights.write(Path(path), self.config, self.state_dict())
+    def save_pretrained(
+        self,
+        path: str | Path,
+        *,
+        layout: LayoutName = "llada",
+        max_shard_bytes: int | None = None,
+    ) -> None:
+        """Write a folder in a published layout, as one file or as shards of at most that size."""
+        weights.write(
+            Path(path),
+            self.config,
+            self.state_dict(),
+            layout=layout,
+            max_shard_bytes=max_shard_bytes,
+        )
 
-    def _visible(self, attention_mask: Tensor) -> Tensor:
-        """Return which keys each query may see, for scaled_dot_product_attention."""
-        keys_B11L = attention_mask.bool()[:, None, None, :]
-        if not self.config.causal:
-            return keys_B11L
-        length = attention_mask.shape[1]
-        square = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device)
-        return keys_B11L & square.tril()
+    def _positions(self, ids_BL: Tensor) -> Tensor:
+        """Return the position of each column, counted from the left edge whatever is padding."""
+        length = ids_BL.shape[1]
+        if length > self.config.max_sequence_length:
+            raise LladaError(
+                f"a sequence of {length} tokens; the model was made for at most "
+                f"{self.config.max_sequence_length}: shorten it, or raise max_sequence_length"
+            )
+        return torch.arange(length, device=ids_BL.device)
+
+    def _layers(
+        self, ids_BL: Tensor, position_L: Tensor, visible: Tensor | Segments | None
+    ) -> Tensor:
+        """Return h_BLD after all layers and the last norm."""
+        transformer = self.model.transformer
+        h_BLD: Tensor = transformer.wte(ids_BL)
+        angles_LE = rotary_angles(position_L, self.config.head_dim, self.config.rope_theta)
+        cos_LE, sin_LE = angles_LE.cos(), angles_LE.sin()
+        recompute = self.checkpoint_activations and torch.is_grad_enabled()
+        for block in transformer.blocks:
+            if recompute:  # no dropout anywhere, so there is no generator to rewind
+                h_BLD = checkpoint(
+                    block,
+                    h_BLD,
+                    cos_LE,
+                    sin_LE,
+                    visible,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
+                )
+            else:
+                h_BLD = block(h_BLD, cos_LE, sin_LE, visible)
+        normed_BLD: Tensor = transformer.ln_f(h_BLD)
+        return normed_BLD
 
     def _draw_weights(self, rng: torch.Generator | None) -> None:
         """Draw weights as `init_fn: mitchell`: std 1/sqrt(fan in), outputs shrunk with depth."""

@@ -100,6 +100,20 @@ class Tokenizer:
         """How many ids there are, the special ones included."""
         return self._inner.get_vocab_size(with_added_tokens=True)
 
+    def reserved_ids(self, vocab_size: int) -> tuple[int, ...]:
+        """Return the ids of a model with so many that no answer should hold, in order.
+
+        They are the special ids but those of the mask, which no sampler emits anyway, and of the
+        two ends; and ids beyond this vocabulary, which embeddings of a round size have. Give them
+        to `SamplingConfig.forbidden_ids`.
+        """
+        kept = (self.special.mask, self.special.eos, self.special.eot)
+        special = (
+            i for i, token in self._inner.get_added_tokens_decoder().items() if token.special
+        )
+        beyond = range(self.vocab_size, vocab_size)
+        return tuple(sorted({*special, *beyond}.difference(kept)))
+
     def digest(self) -> str:
         """Return a hash that is equal for tokenizers that encode and decode alike."""
         content = json.dumps(json.loads(self._inner.to_str()), sort_keys=True, ensure_ascii=True)

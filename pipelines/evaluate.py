@@ -1,8 +1,13 @@
-"""Measure a model: likelihood bound on held-out text, samples to read, exact match on a task."""
+"""Measure a model: likelihood bound on held-out text, samples to read, exact match on a task.
+
+The autoregressive baseline is measured on the same text, where its likelihood is exact: see
+`likelihood` for what of a sequence it scores.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, Self
+from math import log
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +19,9 @@ from pipelines.local_copies import Bundle
 from pipelines.shards import ShardFiles, ShardRecord, read_table, save_record
 from pipelines.units import run_units, stage_output
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
+
+if TYPE_CHECKING:
+    from llada.likelihood import Likelihood
 
 
 class EvaluateConfig(BaseModel):
@@ -79,6 +87,7 @@ class EvaluateWorker:
         self._model = MaskPredictor.from_pretrained(
             folder, dtype=torch.float32, device="cpu"
         ).eval()
+        self._causal = self._model.config.causal
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Measure one slice, write its rows as Parquet, return the record."""
@@ -94,23 +103,25 @@ class EvaluateWorker:
         return save_record(self._root, record)
 
     def likelihood(self, unit: EvaluateUnit) -> list[dict[str, Any]]:
-        """Return the bound of log p(sequence) in nats, and its standard error (Eq. 6)."""
-        from llada.diffusion import log_likelihood
+        """Return log p(sequence) in nats: a bound with its standard error (Eq. 6), or exact.
 
-        return [
-            {"row": number, "tokens": len(ids), "value": bound.value, "stderr": bound.stderr}
-            for number, ids in _sequences(unit)
-            for bound in [
-                log_likelihood(
-                    self._model,
-                    [],
-                    ids,
-                    samples=self._config.monte_carlo,
-                    mask_id=self._tokenizer.special.mask,
-                    rng=self._rng(number),
-                )
-            ]
-        ]
+        The autoregressive baseline scores all tokens but the first, which it is given.
+        """
+        rows = []
+        for number, ids in _sequences(unit):
+            found = self._log_likelihood(ids, number)
+            scored = ids[1:] if self._causal else ids
+            rows.append(
+                {
+                    "row": number,
+                    "tokens": len(scored),
+                    "bytes": len(self._tokenizer.decode(scored).encode()),
+                    "value": found.value,
+                    "stderr": found.stderr,
+                    "exact": self._causal,
+                }
+            )
+        return rows
 
     def samples(self, unit: EvaluateUnit) -> list[dict[str, Any]]:
         """Return continuations of held-out beginnings."""
@@ -141,12 +152,34 @@ class EvaluateWorker:
             rows.append({**problem, "text": text, "right": right})
         return rows
 
+    def _log_likelihood(self, ids: list[int], number: int) -> "Likelihood":
+        from llada.autoregressive import arm_log_likelihood
+        from llada.likelihood import log_likelihood
+
+        if self._causal:
+            return arm_log_likelihood(self._model, ids[:1], ids[1:])
+        samples, mask_id = self._config.monte_carlo, self._tokenizer.special.mask
+        rng = self._rng(number)
+        return log_likelihood(self._model, [], ids, samples=samples, mask_id=mask_id, rng=rng)
+
     def _answer(self, prompt: Sequence[int], number: int, *, may_end: bool) -> str:
         import torch
 
         from llada.sampling import SamplingConfig, generate
+        from llada.sampling.autoregressive import generate_autoregressive
 
         config = self._config
+        if self._causal:
+            eos = self._tokenizer.special.eos
+            done = generate_autoregressive(
+                self._model,
+                torch.tensor([list(prompt)]),
+                config.gen_length,
+                eos_id=eos,
+                temperature=config.temperature,
+                rng=self._rng(number),
+            )
+            return done.answer_texts(self._tokenizer)[0]
         special = self._tokenizer.special
         sampling = SamplingConfig(
             steps=config.steps,
@@ -195,13 +228,21 @@ def run(workspace: Workspace, config: EvaluateConfig) -> StageOutput:
 def summary(
     tables: Mapping[Task, Sequence[Mapping[str, Any]]],
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the figures of what was measured (nats a token, accuracy) and what a person reads."""
+    """Return the figures of what was measured (nats a token, accuracy) and what a person reads.
+
+    A bound and an exact likelihood have names of their own: `bound_*` and `nll_*`, in nats a token
+    and bits a byte of the decoded text.
+    """
     metrics: dict[str, float] = {}
     info: dict[str, Any] = {"samples": [dict(row) for row in tables["samples"]]}
     if bounds := tables["likelihood"]:
         tokens = sum(row["tokens"] for row in bounds)
-        metrics["bound_nats_per_token"] = -sum(row["value"] for row in bounds) / tokens
-        metrics["bound_stderr"] = sum(row["stderr"] ** 2 for row in bounds) ** 0.5 / tokens
+        nats, size = -sum(row["value"] for row in bounds), sum(row["bytes"] for row in bounds)
+        name = "nll" if bounds[0]["exact"] else "bound"
+        metrics[f"{name}_nats_per_token"] = nats / tokens
+        metrics[f"{name}_bits_per_byte"] = nats / log(2) / max(1, size)
+        if name == "bound":
+            metrics["bound_stderr"] = sum(row["stderr"] ** 2 for row in bounds) ** 0.5 / tokens
         metrics["sequences"] = float(len(bounds))
     if problems := tables["problems"]:
         metrics["exact_match"] = sum(bool(row["right"]) for row in problems) / len(problems)

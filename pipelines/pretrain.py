@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from llada.training.config import TrainingConfig
+from llada.config import PRESETS, ModelConfig
+from llada.training.config import Optimisation, TrainingConfig
+from llada.training.length import Length
 from llada.training.schedule import ScheduleConfig
 from pipelines.ledger import Count, Ledger
 from pipelines.local_copies import scratch
@@ -25,18 +27,58 @@ from pipelines.tokenize import tokenizer_files
 from pipelines.workspace import InputArtifact, Progress, StageOutput, Workspace
 
 if TYPE_CHECKING:
-    from llada.config import ModelConfig
     from llada.training.job import StepMetrics, TrainingJob
 
 
-class PretrainConfig(TrainingConfig):
+Objective = Literal["pretrain", "sft", "autoregressive"]
+
+
+class TrainedStage(Optimisation, Length):
+    """How to train, and how long in the unit of the recipe's author."""
+
+    @model_validator(mode="after")
+    def _steps_reach_the_peak(self) -> Self:
+        if self.steps is not None:
+            self.training(self.steps)
+        return self
+
+    def training(self, steps: int) -> TrainingConfig:
+        """Return what a training job is told; raises ValueError where so many steps cannot be."""
+        fields = {name: getattr(self, name) for name in Optimisation.model_fields}
+        return TrainingConfig(**fields, steps=steps)
+
+
+class PretrainConfig(TrainedStage):
     """The training recipe and the model it trains."""
 
     model: str = "tiny"
     """A preset of llada.config; its vocabulary and special ids come from the tokenizer."""
+    objective: Literal["diffusion", "autoregressive"] = "diffusion"
+    """Autoregressive: the baseline, of the same sizes, with causal attention, on the same rows."""
+
+    @model_validator(mode="after")
+    def _objective_suits_the_model(self) -> Self:
+        causal = PRESETS.get(self.model, {}).get("causal", False)
+        if causal and self.objective == "diffusion":
+            raise ValueError(
+                f"model {self.model!r} sees the left only and cannot restore masks; allowed for "
+                "it is objective: autoregressive. For diffusion choose a model without 'arm'"
+            )
+        return self
+
+    @field_validator("model")
+    @classmethod
+    def _known_preset(cls, model: str) -> str:
+        ModelConfig.preset(model)
+        return model
+
+    def architecture(self, **of_the_data: int) -> ModelConfig:
+        """Return the model for a tokenizer's ids and a length of rows."""
+        causal = self.objective == "autoregressive"
+        return ModelConfig.preset(self.model, **of_the_data, causal=causal)
 
 
-class SftConfig(TrainingConfig):
+class SftConfig(TrainedStage):
     """The training recipe of supervised fine-tuning (section 2.3, B.1)."""
 
     random_length_fraction: float = Field(default=0.0, ge=0, le=0)
@@ -47,20 +89,19 @@ class SftConfig(TrainingConfig):
 
 
 def pretrain(workspace: Workspace, config: PretrainConfig) -> StageOutput:
-    """Train a mask predictor from scratch on the slot `tokens` (Eq. 3)."""
-    from llada.config import ModelConfig
+    """Train from scratch on the slot `tokens`: a mask predictor (Eq. 3), or the ARM baseline."""
     from llada.tokenizer import Tokenizer
 
     tokens = workspace.input("tokens")
     tokenizer = Tokenizer.load(tokenizer_files(tokens).folder())
-    model = ModelConfig.preset(
-        config.model,
+    model = config.architecture(
         vocab_size=tokenizer.vocab_size,
         mask_token_id=tokenizer.special.mask,
         eos_token_id=tokenizer.special.eos,
         max_sequence_length=tokens.info["sequence_length"],
     )
-    return _train(workspace, config, model, tokens, tokens, objective="pretrain", start_from=None)
+    objective: Objective = "pretrain" if config.objective == "diffusion" else "autoregressive"
+    return _train(workspace, config, model, tokens, tokens, objective=objective, start_from=None)
 
 
 def finetune(workspace: Workspace, config: SftConfig) -> StageOutput:
@@ -87,12 +128,12 @@ def model_folder(artifact: InputArtifact) -> Path:
 
 def _train(
     workspace: Workspace,
-    config: TrainingConfig,
-    model: "ModelConfig",
+    config: TrainedStage,
+    model: ModelConfig,
     data: InputArtifact,
     tokenizer: InputArtifact,
     *,
-    objective: Literal["pretrain", "sft"],
+    objective: Objective,
     start_from: str | None,
 ) -> StageOutput:
     from llada.training.job import TrainingJob
@@ -105,13 +146,13 @@ def _train(
         Shard(path=str(folder / PurePosixPath(entry.path).name), rows=entry.rows)
         for entry in data.entries()
     )
-    fields = TrainingConfig.model_fields
+    training = config.training(_steps(config, model, data))
     job = TrainingJob(
         objective=objective,
         model=model,
         init_from=start_from,
         shards=shards,
-        training=TrainingConfig(**{name: getattr(config, name) for name in fields}),
+        training=training,
         checkpoint_dir=str(scratch(workspace.root / "checkpoints")),
         output_dir=str(scratch(output)),
         stop_signs=_signs(workspace),
@@ -121,16 +162,37 @@ def _train(
     files = settle(workspace.root, output, "model")
     return StageOutput(
         files=files,
-        ledger=_ledger(data, config),
+        ledger=_ledger(data, training),
         metrics={
             "loss_first": losses[0],
             "loss_last": sum(losses[-10:]) / len(losses[-10:]),
-            "steps": config.steps,
+            "steps": training.steps,
             "parameters": model.parameter_count(),
         },
-        info={"folder": output.name, "losses": losses, "model": model.model_dump(mode="json")},
+        info={
+            "folder": output.name,
+            "objective": objective,
+            "losses": losses,
+            "model": model.model_dump(mode="json"),
+        },
         schema="published LLaDA layout: config.json, model.safetensors, tokenizer.json",
     )
+
+
+def _steps(config: TrainedStage, model: ModelConfig, data: InputArtifact) -> int:
+    steps = config.steps_for(
+        batch_size=config.batch_size,
+        sequence_length=model.max_sequence_length,
+        rows=rows_an_epoch(data),
+    )
+    assert steps is not None
+    return steps
+
+
+def rows_an_epoch(data: InputArtifact) -> int:
+    """Return what an epoch passes over: packed sequences, or dialogues (one of their turns each)."""
+    dialogues: int | None = data.info.get("dialogues")
+    return dialogues or sum(entry.rows for entry in data.entries())
 
 
 def _run(workspace: Workspace, job: "TrainingJob", train: "Callable[..., object]") -> list[float]:

@@ -7,8 +7,9 @@ from threading import Event
 from typing import Annotated, Any, Protocol
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from llada.training.accelerators import accelerator
 from pipelines import storage
 from pipelines.errors import StoreError
 from pipelines.ledger import Ledger
@@ -43,12 +44,22 @@ class Resources(BaseModel):
     memory_gb_per_worker: float = Field(default=0.0, ge=0)
     """What Ray reserves a worker, in GB; 0 reserves nothing."""
     gpus_per_worker: float = Field(default=0.0, ge=0)
+    gpu: str | None = None
+    """Which GPU that is, for a plan to say whether a training fits and how long it takes; a row of
+    llada.training.accelerators. It chooses nothing: null where nothing is to be checked."""
     max_failures: int = Field(default=2, ge=0)
     """Restarts of a training's worker group."""
     retries: int = Field(default=2, ge=0)
     """Times the stage is tried again after a fault that may pass: a lost worker, a lost network."""
     timeout: Seconds | None = None
     """How long one stage may take before it is stopped: 90, "90s", "30m", "6h", "3d"."""
+
+    @field_validator("gpu")
+    @classmethod
+    def _known_gpu(cls, gpu: str | None) -> str | None:
+        if gpu is not None:
+            accelerator(gpu)
+        return gpu
 
     @property
     def cpus(self) -> float:

@@ -129,6 +129,11 @@ def _figures(manifests: Iterable[Manifest]) -> Iterable[str]:
                 f"{m['bound_stderr']:.3f} nats a token at most (Eq. 6) over "
                 f"{m['sequences']:.0f} held-out sequences"
             )
+        if "nll_nats_per_token" in m:
+            yield (
+                f"LIKELIHOOD      {manifest.name}: {m['nll_nats_per_token']:.3f} nats a token "
+                f"(autoregressive, exact) over {m['sequences']:.0f} held-out sequences"
+            )
         if "exact_match" in m:
             yield (
                 f"EXACT MATCH     {manifest.name}: {m['exact_match']:.1%} of "

@@ -75,12 +75,6 @@ class Data(ABC):
         self, targets_BL: NDArray[np.int64], maskable_BL: NDArray[np.bool_], step: int, first: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Draw t per row and a mask over its maskable positions; also return 1/p per row."""
-        if (found := int(targets_BL.max())) >= self._vocabulary.size:
-            msg = (
-                f"token id {found} in the data, the model's vocabulary has {self._vocabulary.size} "
-                "ids; the shards were built with another tokenizer"
-            )
-            raise ShardError(msg)
         seed, end = self._training.seed, first + len(targets_BL)
         t_B = torch.from_numpy(uniforms(seed, Purpose.NOISE_LEVEL, step, 0, end)[first:])
         p_B = mask_probability(t_B, self._training.mask_floor).numpy()
@@ -97,6 +91,12 @@ class Data(ABC):
         weight_B: NDArray[np.float64],
         attention_BL: NDArray[np.bool_] | None,
     ) -> Batch:
+        if (found := int(targets_BL.max())) >= self._vocabulary.size:
+            msg = (
+                f"token id {found} in the data, the model's vocabulary has {self._vocabulary.size} "
+                "ids; the shards were built with another tokenizer"
+            )
+            raise ShardError(msg)
         noisy_BL = np.where(masked_BL, self._vocabulary.mask_id, targets_BL)
         weight_BL = np.broadcast_to(weight_B[:, None], targets_BL.shape).astype(np.float32)
         attention = None if attention_BL is None else torch.from_numpy(attention_BL)
@@ -137,9 +137,7 @@ class PretrainData(Data):
 
     def batch(self, step: int, indices: range) -> Batch:
         """Return the rows with these indices of the global batch of `step`."""
-        order = self._order(step)
-        targets_BL = np.stack([self._ids[order[i][1]] for i in indices]).astype(np.int64)
-        length_B = self._lengths(step)[indices.start : indices.stop]
+        targets_BL, length_B = self._clean(step, indices)
         exists_BL = np.arange(self._seq_len) < length_B[:, None]
         masked_BL, inverse_p_B = self._corrupt(targets_BL, exists_BL, step, indices.start)
         return self._pack(
@@ -152,6 +150,12 @@ class PretrainData(Data):
     def tokens(self, step: int) -> int:
         """Return the number of positions in the global batch, after cutting."""
         return int(self._lengths(step).sum())
+
+    def _clean(self, step: int, indices: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the clean ids of some rows, whole, and the length each is cut to."""
+        order = self._order(step)
+        ids_BL = np.stack([self._ids[order[i][1]] for i in indices]).astype(np.int64)
+        return ids_BL, self._lengths(step)[indices.start : indices.stop]
 
     def _lengths(self, step: int) -> NDArray[np.int64]:
         size, seed = self._training.batch_size, self._training.seed

@@ -4,15 +4,15 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from llada.training.errors import TrainingError
 from llada.training.schedule import ScheduleConfig
 
 
-class TrainingConfig(BaseModel):
-    """Optimisation recipe; defaults are LLaDA's (section 2.2, B.1) where the paper states them."""
+class Optimisation(BaseModel):
+    """How to train, not how long; defaults are LLaDA's (section 2.2, B.1) where the paper says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(gt=0, description="optimizer steps")
     batch_size: int = Field(default=1280, gt=0, description="sequences per step, over all workers")
     micro_batch_size: int = Field(
         default=4, gt=0, description="sequences per forward pass of one worker"
@@ -52,6 +52,32 @@ class TrainingConfig(BaseModel):
                 f"{self.micro_batch_size}; choose a divisor of the batch size"
             )
             raise ValueError(msg)
+        return self
+
+    def accumulation(self, workers: int) -> int:
+        """Return how many micro-batches each worker takes a step.
+
+        Raises:
+            TrainingError: the batch does not divide into whole micro-batches for every worker.
+        """
+        micro = self.micro_batch_size
+        if self.batch_size % (micro * workers):
+            msg = (
+                f"batch_size {self.batch_size} does not divide into micro-batches of {micro} for "
+                f"{workers} workers; it must be a multiple of {micro * workers}: change one of the "
+                "three"
+            )
+            raise TrainingError(msg)
+        return self.batch_size // (micro * workers)
+
+
+class TrainingConfig(Optimisation):
+    """How to train, and for how many steps: all that a training job needs to know."""
+
+    steps: int = Field(gt=0, description="optimizer steps")
+
+    @model_validator(mode="after")
+    def _reaches_the_peak(self) -> Self:
         if self.schedule.warmup_steps > self.steps:
             msg = (
                 f"schedule.warmup_steps {self.schedule.warmup_steps} exceeds steps {self.steps}: "

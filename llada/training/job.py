@@ -1,9 +1,9 @@
 """What to train and what came out, as plain frozen values that survive JSON."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llada.config import ModelConfig
 from llada.training.config import TrainingConfig
@@ -15,7 +15,7 @@ class TrainingJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    objective: Literal["pretrain", "sft"]
+    objective: Literal["pretrain", "sft", "autoregressive"]
     model: ModelConfig
     training: TrainingConfig
     shards: tuple[Shard, ...] = Field(min_length=1)
@@ -25,6 +25,18 @@ class TrainingJob(BaseModel):
     stop_signs: tuple[str, ...] = Field(
         (), description="files; once one exists, the run writes a checkpoint and ends"
     )
+
+    @model_validator(mode="after")
+    def _sees_what_it_may(self) -> Self:
+        causal, wanted = self.model.causal, self.objective == "autoregressive"
+        if causal != wanted:
+            msg = (
+                f"objective {self.objective!r} with a model of causal={causal}; the autoregressive "
+                "objective needs a model that sees the left only, the others one that sees both "
+                f"sides: train a model of causal={wanted}, or change the objective"
+            )
+            raise ValueError(msg)
+        return self
 
     def resolved(self) -> "TrainingJob":
         """Return the job with absolute paths, as workers have other working directories."""

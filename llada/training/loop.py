@@ -15,11 +15,13 @@ from llada.training.config import TrainingConfig
 from llada.training.engine import Engine, consolidate
 from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
+from llada.training.next_token import NextTokenData
 from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer
 from llada.training.schedule import warmup_stable_decay
 
 OBJECTIVES: dict[str, type[PretrainData] | type[SftData]] = {
     "pretrain": PretrainData,
+    "autoregressive": NextTokenData,
     "sft": SftData,
 }
 
@@ -71,14 +73,8 @@ def share(training: TrainingConfig, rank: int, world: int) -> list[range]:
     Raises:
         TrainingError: the batch does not divide into whole micro-batches for every worker.
     """
-    micro = training.micro_batch_size
-    if training.batch_size % (micro * world):
-        msg = (
-            f"batch_size {training.batch_size} does not divide into micro-batches of {micro} for "
-            f"{world} workers; it must be a multiple of {micro * world}: change one of the three"
-        )
-        raise TrainingError(msg)
-    own = training.batch_size // world
+    micro, own = training.micro_batch_size, training.batch_size // world
+    assert training.accumulation(world) * micro == own
     return [range(i, i + micro) for i in range(rank * own, (rank + 1) * own, micro)]
 
 

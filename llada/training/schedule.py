@@ -1,8 +1,26 @@
 """The learning rate as a pure function of the step: warm-up, stable, lower, decay."""
 
-from typing import Self
+from fractions import Fraction
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _share(value: object) -> object:
+    """Read "1.2/2.3" as a share; everything that is no text is left for pydantic."""
+    if not isinstance(value, str):
+        return value
+    try:
+        part, _, whole = value.partition("/")
+        return float(Fraction(part.strip()) / Fraction(whole.strip() or "1"))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"found {value!r}; write a share of the run, such as 0.52 or 1.2/2.3"
+        ) from error
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
+"""A share of the run, as a number or as the paper counts it: 1.2/2.3 (trillions of tokens)."""
 
 
 class ScheduleConfig(BaseModel):
@@ -19,10 +37,8 @@ class ScheduleConfig(BaseModel):
     lower: float | None = Field(
         default=1e-4, gt=0, description="second plateau; None: stay at the peak"
     )
-    lower_after: float = Field(default=1.2 / 2.3, ge=0, le=1, description="1.2T of 2.3T tokens")
-    decay_last: float = Field(
-        default=0.3 / 2.3, ge=0, le=1, description="the last 0.3T of 2.3T tokens"
-    )
+    lower_after: Share = Field(default=1.2 / 2.3, description="1.2T of 2.3T tokens")
+    decay_last: Share = Field(default=0.3 / 2.3, description="the last 0.3T of 2.3T tokens")
     final: float = Field(default=1e-5, ge=0, description="rate of the very last step")
 
     @model_validator(mode="after")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from llada.attention import rotary_angles
 from llada.config import PRESETS, ModelConfig
 from llada.errors import LladaError
-from llada.model import MaskPredictor, RMSNorm, hidden_and_head, rotary_angles
+from llada.model import MaskPredictor, RMSNorm, hidden_and_head
 
 IDS = torch.tensor([[11, 4, 13, 14, 4, 16], [21, 22, 4, 4, 25, 26]])
 
@@ -126,7 +127,7 @@ def test_norm_is_cast_back_before_the_weight() -> None:
 
 def test_positions_stay_exact(model: MaskPredictor) -> None:
     """In bfloat16 the positions above 256 would collapse onto each other."""
-    angles_LE = rotary_angles(4096, 8, 500_000.0, torch.device("cpu"))
+    angles_LE = rotary_angles(torch.arange(4096), 8, 500_000.0)
     assert angles_LE[4095].tolist() == pytest.approx(
         [4095 / 500_000.0 ** (i / 8) for i in (0, 2, 4, 6)] * 2, rel=1e-6
     )

@@ -82,11 +82,11 @@ def sft_shards(folder: Path, pairs: int = 30) -> tuple[Shard, ...]:
 def job(folder: Path, config: TrainingConfig, *, objective: str = "pretrain") -> TrainingJob:
     """Make a job whose corpus, checkpoints and output live in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    shards = pretrain_shards(folder) if objective == "pretrain" else sft_shards(folder)
+    shards = sft_shards(folder) if objective == "sft" else pretrain_shards(folder)
     return TrainingJob.model_validate(
         {
             "objective": objective,
-            "model": MODEL,
+            "model": MODEL.model_copy(update={"causal": objective == "autoregressive"}),
             "training": config,
             "shards": shards,
             "checkpoint_dir": str(folder / "checkpoints"),
