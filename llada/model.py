@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from llada import weights
 from llada.attention import attend, rotary_angles, rotate, visible_keys
+from llada.cache import KeyValueCache, LayerCache
 from llada.config import ModelConfig
 from llada.errors import LladaError
 from llada.layouts import LayoutName
@@ -65,22 +66,34 @@ class Block(nn.Module):
         self.ff_out = nn.Linear(hidden, width, bias=False)
 
     def forward(
-        self, x_BLD: Tensor, cos_LE: Tensor, sin_LE: Tensor, visible: Tensor | Segments | None
+        self,
+        x_BLD: Tensor,
+        cos_LE: Tensor,
+        sin_LE: Tensor,
+        visible: Tensor | Segments | None,
+        kept: LayerCache | None = None,
     ) -> Tensor:
         """Mix tokens, then channels."""
-        x_BLD = x_BLD + self._attend(self.attn_norm(x_BLD), cos_LE, sin_LE, visible)
+        x_BLD = x_BLD + self._attend(self.attn_norm(x_BLD), cos_LE, sin_LE, visible, kept)
         h_BLD = self.ff_norm(x_BLD)
         out_BLD: Tensor = self.ff_out(F.silu(self.ff_proj(h_BLD)) * self.up_proj(h_BLD))
         return x_BLD + out_BLD
 
     def _attend(
-        self, h_BLD: Tensor, cos_LE: Tensor, sin_LE: Tensor, visible: Tensor | Segments | None
+        self,
+        h_BLD: Tensor,
+        cos_LE: Tensor,
+        sin_LE: Tensor,
+        visible: Tensor | Segments | None,
+        kept: LayerCache | None,
     ) -> Tensor:
         heads = (self.config.head_dim,)
         q_BHLE = self.q_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
         k_BKLE = self.k_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
         v_BKLE = self.v_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
         q_BHLE, k_BKLE = rotate(q_BHLE, cos_LE, sin_LE), rotate(k_BKLE, cos_LE, sin_LE)
+        if kept is not None:
+            k_BKLE, v_BKLE = kept.update(k_BKLE, v_BKLE)
         mixed_BHLE = attend(q_BHLE, k_BKLE, v_BKLE, visible, causal=self.config.causal)
         out_BLD: Tensor = self.attn_out(mixed_BHLE.transpose(1, 2).flatten(2))
         return out_BLD
@@ -163,6 +176,22 @@ class MaskPredictor(nn.Module):
             return self._layers(ids_BL, position_L, None)
         h_1ND = self._layers(segments.pack(ids_BL), segments.positions(), segments)
         return segments.unpack(h_1ND)
+
+    def hidden_cached(
+        self, ids_BN: Tensor, cache: KeyValueCache, place_BN: Tensor | None = None
+    ) -> Tensor:
+        """Return h_BND of some columns, which see the kept keys and values of all the others.
+
+        `place_BN` says which columns of the text the ids are; without it they are the whole text.
+        The cache takes in what is computed, and brings the attention mask (`begin`).
+        """
+        transformer = self.model.transformer
+        h_BND: Tensor = transformer.wte(ids_BN)
+        cos, sin = cache.rotation(place_BN)
+        for block, kept in zip(transformer.blocks, cache.layers(place_BN), strict=True):
+            h_BND = block(h_BND, cos, sin, cache.visible, kept)
+        normed_BND: Tensor = transformer.ln_f(h_BND)
+        return normed_BND
 
     def head(self, h: Tensor) -> Tensor:
         """Return logits for hidden rows of any leading shape (..., D)."""

@@ -1,10 +1,11 @@
 """How to sample: lengths, steps, randomness, and which ids an answer may hold."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, model_validator
 
 from llada.errors import LladaError
+from llada.sampling.parallel import Parallel
 from llada.sampling.remasking import STRATEGIES
 
 
@@ -25,6 +26,21 @@ class SamplingConfig(BaseModel):
     # Predicted as usual but committed after everything else. Given EOS and EoT, the model must
     # write before it may end (paper, B.4).
     deferred_ids: tuple[int, ...] = ()
+
+    # What follows is faster and gives up something; without it, sampling is exact.
+    # Keep keys and values from the first pass of a block to its last: of what stands before the
+    # block ("prefix": the block and all after it are computed in every step), or of all that is
+    # outside of it ("dual": a step computes the block alone). What is kept does not see what the
+    # steps change. The first step of every block is exact, given the text before it.
+    cache: Literal["none", "prefix", "dual"] = "none"
+    # Renew what is kept after so many steps of a block as well; 1 is exact, and saves nothing.
+    cache_refresh: PositiveInt | None = None
+    # Commit more than a step is due where the model is sure; fewer passes, `steps` is their limit.
+    # Tokens committed together do not see each other.
+    parallel: Parallel | None = None
+    # Stop when every row has an end of text in a finished block, and fill the rest with it. Texts
+    # up to their first end are the same as without.
+    early_exit: bool = False
 
     @property
     def blocks(self) -> int:
@@ -47,5 +63,15 @@ class SamplingConfig(BaseModel):
         if self.remasking not in STRATEGIES:
             raise LladaError(
                 f"no remasking strategy {self.remasking!r}; choose one of {', '.join(STRATEGIES)}"
+            )
+        if self.cache_refresh is not None and self.cache == "none":
+            raise LladaError(
+                f"cache_refresh={self.cache_refresh} without a cache; there is nothing to renew: "
+                f"set cache to 'prefix' or 'dual', or leave cache_refresh out"
+            )
+        if self.parallel is not None and self.remasking != "low_confidence":
+            raise LladaError(
+                f"parallel decoding with remasking={self.remasking!r}; it commits what the model "
+                f"is sure of, by a score of its own: use remasking='low_confidence'"
             )
         return self

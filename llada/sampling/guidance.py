@@ -3,6 +3,8 @@
 Shapes: B batch, T prompt plus answer, N picked rows, V vocabulary.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -30,5 +32,12 @@ def guided_logits(
     promptless_BT = ids_BT.masked_fill(prompt_BT, mask_id)
     both_mask = None if attention_mask is None else attention_mask.repeat(2, 1)
     hidden, head = hidden_and_head(model, torch.cat([ids_BT, promptless_BT]), both_mask)
-    logits, without = head(hidden[rows_BT.repeat(2, 1)]).chunk(2)
+    return guide(head(hidden[rows_BT.repeat(2, 1)]).chunk(2), scale)
+
+
+def guide(branches: Sequence[Tensor], scale: float) -> Tensor:
+    """Join the logits with and without prompt (Eq. 16); a model without guidance has one branch."""
+    if len(branches) == 1:
+        return branches[0]
+    logits, without = branches
     return without + (scale + 1.0) * (logits - without)

@@ -114,6 +114,15 @@ def test_suppressed_ids_agree_with_plain_loops(model: MaskPredictor, field: str)
     scale=st.sampled_from([0.0, 0.7]),
     remasking=st.sampled_from(list(STRATEGIES)),
     forbidden=st.booleans(),
+    fast=st.sampled_from(
+        [
+            {},
+            {"cache": "prefix"},
+            {"cache": "dual", "cache_refresh": 2},
+            {"cache": "dual", "parallel": {"threshold": 0.02}, "early_exit": True},
+            {"parallel": {"entropy": 12.0}, "early_exit": True},
+        ]
+    ),
     seed=st.integers(0, 50),
 )
 def test_what_holds_for_every_setting(
@@ -124,17 +133,21 @@ def test_what_holds_for_every_setting(
     scale: float,
     remasking: str,
     forbidden: bool,
+    fast: dict[str, object],
     seed: int,
 ) -> None:
     steps, gen_length, block_length = shape
-    config = SamplingConfig(
-        steps=steps,
-        gen_length=gen_length,
-        block_length=block_length,
-        temperature=temperature,
-        cfg_scale=scale,
-        remasking=remasking,
-        forbidden_ids=(EOS,) if forbidden else (),
+    config = SamplingConfig.model_validate(
+        {
+            "steps": steps,
+            "gen_length": gen_length,
+            "block_length": block_length,
+            "temperature": temperature,
+            "cfg_scale": scale,
+            "remasking": "low_confidence" if "parallel" in fast else remasking,
+            "forbidden_ids": (EOS,) if forbidden else (),
+            **fast,
+        }
     )
     one, two = (
         generate(model, PROMPT, config, rng=torch.Generator().manual_seed(seed)) for _ in range(2)

@@ -16,6 +16,15 @@ from llada.sampling import SamplingConfig
         ({"temperature": -0.1}, "temperature"),
         ({"steps": 0}, "steps"),
         ({"temprature": 1.0}, "temprature"),
+        ({"cache_refresh": 2}, "cache_refresh=2 without a cache"),
+        ({"cache": "all"}, "'none', 'prefix' or 'dual'"),
+        (
+            {"remasking": "random", "parallel": {"threshold": 0.9}},
+            "parallel decoding with remasking='random'",
+        ),
+        ({"parallel": {"threshold": 90}}, "less than or equal to 1"),
+        ({"parallel": {"entropy": -1}}, "greater than or equal to 0"),
+        ({"parallel": {"threshold": 0.9, "entropy": 1.0}}, "Extra inputs"),
     ],
 )
 def test_impossible_settings_say_what_was_found(wrong: dict[str, object], said: str) -> None:
