@@ -78,7 +78,8 @@ def _attend_segments(
     q_1HNE: Tensor, k_1KNE: Tensor, v_1KNE: Tensor, segments: Segments, *, causal: bool
 ) -> Tensor:
     """Let each segment of a packed row see itself: flash attention where there is one for it."""
-    if q_1HNE.is_cuda and q_1HNE.dtype in (torch.bfloat16, torch.float16):
+    halves = q_1HNE.dtype in (torch.bfloat16, torch.float16)
+    if q_1HNE.is_cuda and halves and q_1HNE.shape[-1] % 8 == 0:  # what flash attention takes
         q_NHE, k_NKE, v_NKE = (row[0].transpose(0, 1) for row in (q_1HNE, k_1KNE, v_1KNE))
         mixed_NHE = varlen_attn(
             q_NHE,
