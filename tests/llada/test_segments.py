@@ -100,9 +100,10 @@ def test_no_mask_reaches_the_kernel(model: MaskPredictor, monkeypatch: pytest.Mo
     masks = []
     kernel = torch.nn.functional.scaled_dot_product_attention
 
-    def seen(*args: Tensor, attn_mask: Tensor | None, **options: bool) -> Tensor:
+    def seen(*args: Tensor, attn_mask: Tensor | None, enable_gqa: bool, **options: bool) -> Tensor:
         masks.append(attn_mask)
-        return kernel(*args, attn_mask=attn_mask, **options)
+        assert not enable_gqa or attn_mask is None  # together they leave a GPU the math kernel
+        return kernel(*args, attn_mask=attn_mask, enable_gqa=enable_gqa, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
     padded = torch.stack(ids(9, 9))
