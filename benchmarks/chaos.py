@@ -175,8 +175,10 @@ class Chaos:
         time.sleep(kill.share * self.seconds * left)
         hit = _kill(run, kill, random.Random(repr(kill)))
         code = self._finish(run, kill, ENDS.get(kill.victim, {0, -signal.SIGKILL}))
-        if code == 1 and NODE_LOST not in (folder / "log.txt").read_text():
-            self.tally.problems.append(f"{kill}: the run ended without saying why")
+        said = (folder / "log.txt").read_text()
+        if code == 1 and NODE_LOST not in said:
+            last = said.strip().splitlines()[-1:]
+            self.tally.problems.append(f"{kill}: the run ended without saying why, after {last}")
         return hit
 
     def _run(self, folder: Path, chaos: str = "") -> subprocess.Popen[bytes]:

@@ -19,6 +19,7 @@ from llada.attention import attend, rotary_angles, rotate, visible_keys
 from llada.cache import KeyValueCache, LayerCache
 from llada.config import ModelConfig
 from llada.errors import LladaError
+from llada.layouts import LayoutName
 from llada.segments import Segments
 
 
@@ -207,9 +208,14 @@ class MaskPredictor(nn.Module):
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
+        **overrides: object,
     ) -> Self:
-        """Read a folder in the published layout; `dtype=None` keeps the precision of the files."""
-        config = weights.read_config(Path(path))
+        """Read a folder in a published layout; `dtype=None` keeps the precision of the files.
+
+        `overrides` are fields of `ModelConfig` for a `config.json` that lacks them, such as
+        `mask_token_id`. On a CPU, weights in the precision of the files stay mapped into memory.
+        """
+        config = weights.read_config(Path(path), **overrides)
         with torch.device("meta"):
             model = cls(config)
         shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -217,9 +223,21 @@ class MaskPredictor(nn.Module):
         model.load_state_dict(tensors, assign=True)
         return model
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write a folder in the published layout."""
-        weights.write(Path(path), self.config, self.state_dict())
+    def save_pretrained(
+        self,
+        path: str | Path,
+        *,
+        layout: LayoutName = "llada",
+        max_shard_bytes: int | None = None,
+    ) -> None:
+        """Write a folder in a published layout, as one file or as shards of at most that size."""
+        weights.write(
+            Path(path),
+            self.config,
+            self.state_dict(),
+            layout=layout,
+            max_shard_bytes=max_shard_bytes,
+        )
 
     def _positions(self, ids_BL: Tensor) -> Tensor:
         """Return the position of each column, counted from the left edge whatever is padding."""

@@ -1,4 +1,4 @@
-"""The published LLaDA layout on disk: `config.json` and safetensors, kept bit for bit."""
+"""A model's folder on disk: `config.json` and safetensors in a published layout, bit for bit."""
 
 import json
 import os
@@ -6,101 +6,33 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from llada.config import ModelConfig
 from llada.errors import LladaError
+from llada.layouts import LAYOUTS, LayoutName, config_of, published
+from llada.survey import INDEX, SINGLE, Stored, match, opened, read_json, survey
 
-# published key -> our field
-_SIZES: Mapping[str, str] = {
-    "d_model": "d_model",
-    "n_layers": "n_layers",
-    "n_heads": "n_heads",
-    "n_kv_heads": "n_kv_heads",
-    "mlp_hidden_size": "ffn_hidden",
-    "vocab_size": "vocab_size",
-    "max_sequence_length": "max_sequence_length",
-    "mask_token_id": "mask_token_id",
-    "eos_token_id": "eos_token_id",
-    "rope_theta": "rope_theta",
-    "rms_norm_eps": "rms_norm_eps",
-    "weight_tying": "tied_embeddings",
-}
-# What every model of this code is. Written as published; a file that says otherwise is refused.
-_FIXED: Mapping[str, object] = {
-    "model_type": "llada",
-    "block_type": "llama",
-    "block_group_size": 1,
-    "activation_type": "silu",
-    "layer_norm_type": "rms",
-    "layer_norm_with_affine": True,
-    "bias_for_layer_norm": False,
-    "include_bias": False,
-    "include_qkv_bias": False,
-    "attention_layer_norm": False,
-    "input_emb_norm": False,
-    "scale_logits": False,
-    "alibi": False,
-    "rope": True,
-    "rope_full_precision": True,
-    "attention_dropout": 0.0,
-    "embedding_dropout": 0.0,
-    "residual_dropout": 0.0,
-}
-# Published keys that do not change the function; written so that other readers find them.
-_INERT: Mapping[str, object] = {
-    "architectures": ["LLaDAModelLM"],
-    "alibi_bias_max": 8.0,
-    "attention_layer_norm_with_affine": True,
-    "flash_attention": False,
-    "init_cutoff_factor": None,
-    "init_device": "meta",
-    "init_fn": "mitchell",
-    "init_std": 0.02,
-    "mlp_ratio": 4,
-    "multi_query_attention": None,
-    "precision": "amp_bf16",
-    "transformers_version": "4.46.3",
-    "use_cache": False,
-}
-_CAUSAL = "causal"  # ours: only the autoregressive baseline has it, and no published model is one
-_INDEX = "model.safetensors.index.json"
-_SINGLE = "model.safetensors"
+_CONFIG = "config.json"
+_EMBEDDING, _HEAD = "model.transformer.wte.weight", "model.transformer.ff_out.weight"
 
 
-def published(config: ModelConfig) -> dict[str, object]:
-    """Return the content of `config.json`: the published keys, in alphabetical order."""
-    content: dict[str, object] = {key: getattr(config, field) for key, field in _SIZES.items()}
-    content |= {**_FIXED, **_INERT}
-    content["embedding_size"] = config.vocab_size
-    content["pad_token_id"] = config.eos_token_id  # EOS is the padding, and part of the answer
-    if config.causal:
-        content[_CAUSAL] = True
-    return dict(sorted(content.items()))
+def read_config(folder: Path, **overrides: object) -> ModelConfig:
+    """Read `config.json`, refusing a model that this code would compute wrongly.
 
-
-def read_config(folder: Path) -> ModelConfig:
-    """Read `config.json`, refusing a model that this code would compute wrongly."""
-    path = folder / "config.json"
+    `overrides` are fields of the config that count instead of the file's, for a file without them.
+    """
+    path = folder / _CONFIG
     if not path.is_file():
-        raise LladaError(f"no config.json in {folder}; give a folder in the published LLaDA layout")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for key, expected in {**_FIXED, "embedding_size": content.get("vocab_size")}.items():
-        if content.get(key, expected) != expected:
-            raise LladaError(
-                f"{path}: {key} is {content[key]!r}; this code computes {expected!r} only: "
-                f"load the model with the program that wrote it"
-            )
-    missing = [key for key in _SIZES if key not in content]
-    if missing:
         raise LladaError(
-            f"{path}: no {', '.join(missing)}; the published LLaDA layout has all of "
-            f"{', '.join(_SIZES)}: add what is missing"
+            f"no config.json in {folder}; give a folder in a published layout, completely written"
         )
-    fields = {field: content[key] for key, field in _SIZES.items()}
-    return ModelConfig.model_validate({**fields, "causal": content.get(_CAUSAL, False)})
+    content = read_json(path)
+    try:
+        return config_of(content, overrides)
+    except LladaError as error:
+        raise LladaError(f"{path}: {error}") from error
 
 
 def read_tensors(
@@ -110,59 +42,131 @@ def read_tensors(
     dtype: torch.dtype | None,
     device: torch.device | str,
 ) -> dict[str, Tensor]:
-    """Read exactly the named tensors; one that is missing, left over or misshaped is an error."""
+    """Read exactly the named tensors, under our names; what is amiss is found before any is read.
+
+    Args:
+        folder: Where the weights are, in the names of either layout.
+        shapes: Our name of every tensor of the model, and its shape.
+        dtype: What to convert each tensor to; None keeps the precision of the files.
+        device: Where each tensor goes. On a CPU and without conversion they stay mapped: pages of
+            the file come in as they are touched, and nothing is copied.
+
+    Raises:
+        LladaError: As `survey` and `match`; or the precision is mixed and `dtype` is None; or a
+            model with tied embeddings comes with a head that differs from them.
+
+    """
+    stored = survey(folder)
+    layout = LAYOUTS["llada" if any(_is_llada(name) for name in stored) else "llama"]
+    ours = {layout.tensor(name): name for name in shapes}
+    if _HEAD not in shapes and layout.tensor(_HEAD) in stored:
+        _refuse_another_head(stored, layout.tensor(_EMBEDDING), layout.tensor(_HEAD))
+        del stored[layout.tensor(_HEAD)]
+    match(folder, stored, {name: shapes[our_name] for name, our_name in ours.items()})
+    precisions = sorted({entry.precision for entry in stored.values()})
+    if dtype is None and len(precisions) > 1:
+        raise LladaError(
+            f"{folder}: the weights mix {', '.join(precisions)}; a model computes in one "
+            f"precision: choose it with dtype="
+        )
     tensors: dict[str, Tensor] = {}
-    for file in _weight_files(folder):
-        with safe_open(file, framework="pt", device=str(device)) as opened:
-            for name in opened.keys():  # noqa: SIM118  (not a mapping)
-                found = torch.Size(opened.get_slice(name).get_shape())
-                if name not in shapes:
-                    raise LladaError(
-                        f"{file}: unexpected tensor {name} of shape {tuple(found)}; config.json "
-                        f"describes a model without it: use the config.json of these weights"
-                    )
-                if found != shapes[name]:
-                    raise LladaError(
-                        f"{file}: {name} has shape {tuple(found)}, expected {tuple(shapes[name])} "
-                        f"by config.json: use the config.json of these weights"
-                    )
-                tensor = opened.get_tensor(name)
-                tensors[name] = tensor if dtype is None else tensor.to(dtype)
-    for name, shape in shapes.items():
-        if name not in tensors:
-            raise LladaError(
-                f"{folder}: {name} is missing, expected with shape {tuple(shape)}; found "
-                f"{len(tensors)} of {len(shapes)} tensors: complete the download"
-                f" or check config.json"
-            )
+    for file in sorted({entry.file for entry in stored.values()}):
+        with opened(file, device) as mapped:
+            for name in (name for name, entry in stored.items() if entry.file == file):
+                tensor = mapped.get_tensor(name)
+                tensors[ours[name]] = tensor if dtype is None else tensor.to(dtype)
     return tensors
 
 
-def write(folder: Path, config: ModelConfig, state: Mapping[str, Tensor]) -> None:
-    """Write weights, then `config.json`: a folder that has its config is complete."""
+def write(
+    folder: Path,
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    *,
+    layout: LayoutName = "llada",
+    max_shard_bytes: int | None = None,
+) -> None:
+    """Write weights, then their index, then `config.json`: a folder with its config is complete.
+
+    New files are written beside the old ones and take their names at the end, after the old config
+    is gone. A crash leaves the old model, or a folder that `read_config` refuses, or the new model.
+
+    Args:
+        folder: Made if it is not there.
+        config: The architecture of `state`.
+        state: The state dict of a `MaskPredictor`.
+        layout: Whose names to use.
+        max_shard_bytes: Split into files of at most this many bytes of tensors, and an index (a
+            larger tensor gets a file of its own); None writes one file.
+
+    """
+    if layout not in LAYOUTS:
+        raise LladaError(f"no layout named {layout!r}; choose one of {', '.join(LAYOUTS)}")
+    if max_shard_bytes is not None and max_shard_bytes < 1:
+        raise LladaError(f"max_shard_bytes={max_shard_bytes}; use 1 or more, or None for one file")
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    unfinished = folder / f".{_SINGLE}.unfinished"
-    save_file(tensors, unfinished, metadata={"format": "pt"})
-    os.replace(unfinished, folder / _SINGLE)
-    text = json.dumps(published(config), indent=2) + "\n"
-    unfinished = folder / ".config.json.unfinished"
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, folder / "config.json")
+    tensors = {LAYOUTS[layout].tensor(name): tensor for name, tensor in state.items()}
+    shards = _shards(tensors, max_shard_bytes)
+    for file, names in shards.items():
+        ready = {name: tensors[name].detach().cpu().contiguous() for name in names}
+        save_file(ready, _unfinished(folder, file), metadata={"format": "pt"})
+    for old in (folder / _CONFIG, folder / INDEX, *folder.glob("model*.safetensors")):
+        old.unlink(missing_ok=True)
+    for file in shards:
+        _publish(folder, file)
+    if max_shard_bytes is not None:
+        where = {name: file for file, names in shards.items() for name in names}
+        total = {"total_size": sum(tensor.nbytes for tensor in tensors.values())}
+        _write_json(folder, INDEX, {"metadata": total, "weight_map": where})
+    _write_json(folder, _CONFIG, published(config, layout))
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the files to read: the shards the index names, or the one file."""
-    index = folder / _INDEX
-    if index.is_file():
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        files = [folder / name for name in sorted(set(shards))]
-    else:
-        files = [folder / _SINGLE]
-    absent = [file.name for file in files if not file.is_file()]
-    if absent:
-        raise LladaError(
-            f"{folder}: no {', '.join(absent)}; weights are {_SINGLE}, or the shards named in "
-            f"{_INDEX}: complete the download"
-        )
-    return files
+def _is_llada(name: str) -> bool:
+    return name.startswith("model.transformer.")
+
+
+def _refuse_another_head(stored: Mapping[str, Stored], embedding: str, head: str) -> None:
+    """Let a head pass that is only the tied embedding stored twice."""
+    if embedding in stored:
+        with opened(stored[embedding].file, "cpu") as one, opened(stored[head].file, "cpu") as two:
+            if torch.equal(one.get_tensor(embedding), two.get_tensor(head)):
+                return
+    raise LladaError(
+        f"{stored[head].file}: unexpected tensor {head} of shape {stored[head].shape}; config.json "
+        f"ties the head to {embedding}, which differs: use the config.json of these weights"
+    )
+
+
+def _shards(tensors: Mapping[str, Tensor], limit: int | None) -> dict[str, list[str]]:
+    """Deal tensors to files in their order, so that a layer stays together as far as it fits."""
+    if limit is None:
+        return {SINGLE: list(tensors)}
+    shards: list[list[str]] = []
+    room = 0
+    for name, tensor in tensors.items():
+        if not shards or tensor.nbytes > room:
+            shards.append([])
+            room = limit
+        shards[-1].append(name)
+        room -= tensor.nbytes
+    count = len(shards)
+    return {
+        f"model-{i:05}-of-{count:05}.safetensors": names for i, names in enumerate(shards, start=1)
+    }
+
+
+def _unfinished(folder: Path, name: str) -> Path:
+    return folder / f".{name}.unfinished"
+
+
+def _publish(folder: Path, name: str) -> None:
+    """Give a file its name once its bytes are on the disk."""
+    unfinished = _unfinished(folder, name)
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, folder / name)
+
+
+def _write_json(folder: Path, name: str, content: Mapping[str, object]) -> None:
+    _unfinished(folder, name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _publish(folder, name)

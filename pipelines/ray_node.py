@@ -2,20 +2,16 @@
 
 import logging
 import os
-import select
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
-from pipelines import machine
+from pipelines import machine, node_watch
 from pipelines.errors import WorkerError
 
-_LOST = (
-    "\nRay's node on this machine ended (killed, or out of memory), and Ray ends this run with it. "
-    "Run the same command again: finished stages and shards are kept.\n"
-)
 _LOOK = 0.1
 _starting = Lock()
 _watches: list["_Watch"] = []
@@ -86,27 +82,37 @@ class _Watch:
 
     def __init__(self) -> None:
         self._expected = Event()
+        self._lock = Lock()
         self._terminal = os.dup(2)  # standard error is silenced while Ray starts
+        self._watcher: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Look for the node from a thread of its own, then wait for its end."""
+        """Look for the node from a thread of its own, then leave it to a process."""
         if hasattr(os, "pidfd_open"):  # Ray is at home on Linux, and so is pidfd
-            Thread(target=self._wait, name="ray-node", daemon=True).start()
+            Thread(target=self._find, name="ray-node", daemon=True).start()
 
     def expect_the_end(self) -> None:
         """Keep quiet: this process stops the node itself."""
-        self._expected.set()
+        with self._lock:
+            self._expected.set()
+            if self._watcher is not None:
+                with suppress(BrokenPipeError):  # it has ended, and said why
+                    self._watcher.communicate(b"q")
+                self._watcher = None
 
-    def _wait(self) -> None:
+    def _find(self) -> None:
         while (node := _node()) is None:
             if self._expected.wait(_LOOK):
                 return
-        with suppress(ProcessLookupError):
-            ended = os.pidfd_open(node)
-            select.select([ended], [], [])
-            os.close(ended)
-        if not self._expected.is_set():
-            os.write(self._terminal, _LOST.encode())
+        with self._lock:
+            if not self._expected.is_set():
+                self._watcher = subprocess.Popen(
+                    [sys.executable, "-I", "-S", node_watch.__file__, str(node)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._terminal,
+                    start_new_session=True,  # Ctrl-C is the run's to hear
+                )
 
 
 def _node() -> int | None:

@@ -10,21 +10,28 @@ from llada.errors import LladaError
 @pytest.mark.parametrize(
     ("name", "total", "non_embedding"),
     [
-        ("llada-1b", 1.49e9, 0.97e9),
-        ("llada-8b", 8.015e9, 6.979e9),
-        ("illada-8b", 7.62e9, 6.98e9),
-        ("arm-1b", 1.49e9, 0.97e9),
-        ("arm-7b", 6.83e9, 5.80e9),
+        ("nano", 1_266_528, 480_096),
+        ("tiny", 2_976_480, 1_665_760),
+        ("small", 27_924_864, 15_341_952),
+        ("100m", 101_432_960, 59_489_920),
+        # The paper prints 1.49 B / 0.97 B, 8.02 B / 6.98 B and 6.83 B / 5.80 B; the model card of
+        # iLLaDA 7.62 B.
+        ("llada-1b", 1_486_972_928, 968_976_384),
+        ("arm-1b", 1_486_972_928, 968_976_384),
+        ("llada-8b", 8_015_581_184, 6_979_588_096),
+        ("arm-7b", 6_834_851_840, 5_798_858_752),
+        ("illada-8b", 7_615_025_152, 6_979_588_096),
     ],
 )
-def test_published_parameter_counts(name: str, total: float, non_embedding: float) -> None:
+def test_parameter_counts(name: str, total: int, non_embedding: int) -> None:
     config = ModelConfig.preset(name)
-    assert config.parameter_count() == pytest.approx(total, rel=4e-3)
-    assert config.non_embedding_parameter_count() == pytest.approx(non_embedding, rel=2e-3)
+    assert config.parameter_count() == total
+    assert config.non_embedding_parameter_count() == non_embedding
 
 
-def test_tiny_is_tiny() -> None:
-    assert 2.5e6 < ModelConfig.preset("tiny").parameter_count() < 3e6
+def test_every_preset_has_its_count_checked() -> None:
+    (counts,) = (mark for mark in test_parameter_counts.pytestmark if mark.name == "parametrize")
+    assert {name for name, *_ in counts.args[1]} == set(PRESETS)
 
 
 def test_only_the_autoregressive_baselines_are_causal() -> None:

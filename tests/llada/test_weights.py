@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from llada.config import PRESETS, ModelConfig
 from llada.errors import LladaError
+from llada.layouts import published
 from llada.model import MaskPredictor
-from llada.weights import published, read_config
+from llada.weights import read_config
 
 # The content of GSAI-ML/LLaDA-8B-Base/config.json, without the references to its own Python files.
 LLADA_8B = json.loads("""{
@@ -135,7 +136,7 @@ def test_what_is_not_there_is_named(saved: Path) -> None:
     with pytest.raises(LladaError, match=r"no config\.json"):
         MaskPredictor.from_pretrained(saved / "nowhere")
     content = json.loads((saved / "config.json").read_text())
-    del content["n_kv_heads"]
+    del content["n_layers"]
     (saved / "config.json").write_text(json.dumps(content))
-    with pytest.raises(LladaError, match="no n_kv_heads"):
+    with pytest.raises(LladaError, match="no n_layers"):
         MaskPredictor.from_pretrained(saved)
