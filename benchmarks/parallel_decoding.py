@@ -39,6 +39,7 @@ MODES: Mapping[str, Mapping[str, object]] = {
     "exact": {},
     "exact, 2 tokens a step": {"steps": LENGTH // 2},
     "exact, 4 tokens a step": {"steps": LENGTH // 4},
+    "exact, 16 tokens a step": {"steps": LENGTH // 16},
     "early exit": {"early_exit": True},
     "prefix cache": {"cache": "prefix"},
     "dual cache": {"cache": "dual"},
