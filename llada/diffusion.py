@@ -3,6 +3,8 @@
 Shapes: B batch, L sequence, M masked positions of the whole batch, D model width, V vocabulary.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (its usual name)
@@ -18,11 +20,13 @@ from llada.noise import EPS, mask_probability
 __all__ = [
     "EPS",
     "Likelihood",
+    "MaskedLosses",
     "answer_positions",
     "arm_loss",
     "corrupt",
     "log_likelihood",
     "mask_probability",
+    "masked_losses",
     "pretrain_loss",
     "sft_loss",
     "weighted_masked_loss",
@@ -44,6 +48,13 @@ def corrupt(
     return x0_BL.masked_fill(masked_BL, mask_id), masked_BL
 
 
+class MaskedLosses(NamedTuple):
+    """The weighted sum, which has a gradient, and each masked position's cross-entropy, without."""
+
+    total: Tensor
+    ce_M: Tensor
+
+
 def weighted_masked_loss(
     model: Predictor,
     noisy_BL: Tensor,
@@ -61,12 +72,35 @@ def weighted_masked_loss(
     chunk are recomputed in the backward pass.
     Where nothing is masked the sum is exactly zero and still has a gradient (zero) everywhere.
     """
+    return masked_losses(
+        model,
+        noisy_BL,
+        targets_BL,
+        masked_BL,
+        weight_BL,
+        attention_mask=attention_mask,
+        chunk_rows=chunk_rows,
+    ).total
+
+
+def masked_losses(
+    model: Predictor,
+    noisy_BL: Tensor,
+    targets_BL: Tensor,
+    masked_BL: Tensor,
+    weight_BL: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> MaskedLosses:
+    """Return `weighted_masked_loss` and what it sums, in the order of the masked positions."""
     hidden_BLD, head = hidden_and_head(model, noisy_BL, attention_mask)
     precision = torch.promote_types(hidden_BLD.dtype, torch.float32)
 
-    def chunk_loss(hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor) -> Tensor:
+    def chunk_loss(hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor) -> tuple[Tensor, Tensor]:
         logits_MV = head(hidden_MD).to(precision)
-        return (weight_M * F.cross_entropy(logits_MV, target_M, reduction="none")).sum()
+        ce_M = F.cross_entropy(logits_MV, target_M, reduction="none")
+        return (weight_M * ce_M).sum(), ce_M.detach()
 
     hidden_MD, target_M = hidden_BLD[masked_BL], targets_BL[masked_BL]
     weight_M = weight_BL[masked_BL].to(precision)
@@ -79,7 +113,8 @@ def weighted_masked_loss(
         losses = [chunk_loss(*chunk) for chunk in chunks]
     else:
         losses = [checkpoint(chunk_loss, *chunk, use_reentrant=False) for chunk in chunks]
-    return torch.stack(losses).sum()
+    totals, ces = zip(*losses, strict=True)
+    return MaskedLosses(torch.stack(totals).sum(), torch.cat(ces))
 
 
 def pretrain_loss(
