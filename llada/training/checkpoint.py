@@ -97,7 +97,7 @@ class Checkpoints:
             writers = range(self._rank, checkpoint.world_size, self._world)
             defects: list[str | None] = [None] * self._world
             dist.all_gather_object(defects, defect(checkpoint.folder, writers))
-            if found := [defect for defect in defects if defect]:
+            if found := [each for each in defects if each]:
                 self.passed_over.append(checkpoint.folder)
                 logger.warning("checkpoint %s is passed over: %s", checkpoint.folder, found[0])
                 continue
@@ -142,6 +142,12 @@ class Checkpoints:
             if match and int(match["step"]) <= complete[0].step and folder not in stay:
                 (folder / COMPLETE).unlink(missing_ok=True)  # half-deleted must not look complete
                 shutil.rmtree(folder)
+
+
+def discard(checkpoint: Checkpoint) -> None:
+    """Delete a checkpoint; half-deleted, it does not look complete."""
+    (checkpoint.folder / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint.folder)
 
 
 def complete_checkpoints(root: Path) -> list[Checkpoint]:

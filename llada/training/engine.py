@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,8 +18,10 @@ from llada.training import out_of_memory, zero_state
 from llada.training.batch import Batch
 from llada.training.config import TrainingConfig
 from llada.training.errors import TrainingError
+from llada.training.metrics import Measured
 from llada.training.objective import Objective
 from llada.training.state_files import read_state, write_state
+from llada.training.tally import T_BUCKETS
 
 # DeepSpeed reads this when first imported; without it, it guesses and warns.
 if not torch.cuda.is_available():
@@ -38,13 +40,6 @@ _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed's default
 _SHARDS_WEIGHTS = 3  # the ZeRO stage
 
 
-class Step(NamedTuple):
-    """What one optimizer step measured, equal on all ranks: global loss, norm before clipping."""
-
-    loss: float
-    grad_norm: float
-
-
 class Engine:
     """One rank's part of a sharded model and its AdamW."""
 
@@ -61,7 +56,6 @@ class Engine:
         chunk_rows = 2**31 if training.zero_stage == _SHARDS_WEIGHTS else CHUNK_ROWS
         self._training, self._world = training, dist.get_world_size()
         _require_gpu(training)
-        model.checkpoint_activations = training.activation_checkpointing
         if training.compile:
             for block in model.model.transformer.blocks:
                 block.compile()
@@ -84,7 +78,7 @@ class Engine:
         device: torch.device = self._engine.device
         return device
 
-    def step(self, batches: Sequence[Batch], learning_rate: float) -> Step:
+    def step(self, batches: Sequence[Batch], learning_rate: float) -> Measured:
         """Update the weights once from this rank's micro-batches.
 
         The weights in `batches` are normalised over the global batch already, so gradients must be
@@ -93,16 +87,38 @@ class Engine:
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        total = torch.zeros((), dtype=torch.float64, device=self._engine.device)
+        totals = self._no_totals()
         with out_of_memory.named(self._training, self._world):
             for batch in batches:
-                loss = self._engine(*(_move(part, self._engine.device) for part in batch))
+                loss, tallied = self._forward(batch)
                 self._engine.backward(loss * self._world, scale_wrt_gas=False)
                 self._engine.step()
-                total += loss.detach()
-        dist.all_reduce(total)
+                totals += torch.cat([loss.detach()[None], tallied])
+        dist.all_reduce(totals)
         norm = self._engine.get_global_grad_norm()
-        return Step(total.item(), math.nan if norm is None else float(norm))
+        loss_, *tallied_ = totals.tolist()
+        return Measured(loss_, math.nan if norm is None else float(norm), tuple(tallied_))
+
+    def score(self, batches: Sequence[Batch]) -> float:
+        """Return the loss of this and the other ranks' batches together, without learning.
+
+        All ranks give equally many: under ZeRO-3 a forward pass is a collective.
+        """
+        totals = self._no_totals()
+        self._engine.eval()
+        with torch.no_grad():
+            for batch in batches:
+                totals[0] += self._forward(batch)[0]
+        self._engine.train()
+        dist.all_reduce(totals)
+        return float(totals[0])
+
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = self._engine(*(_move(p, self.device) for p in batch))
+        return found
+
+    def _no_totals(self) -> Tensor:
+        return torch.zeros(1 + 2 * T_BUCKETS, dtype=torch.float64, device=self.device)
 
     def snapshot(self) -> Callable[[Path], list[Path]]:
         """Copy this rank's weights and optimizer state to host memory; return what writes them.

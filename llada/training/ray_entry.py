@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from llada.training.errors import TrainingError, TrainingStopped
+from llada.training.errors import DivergedError, TrainingError, TrainingStopped
+from llada.training.interventions import gave_up, read_interventions
 from llada.training.job import StepMetrics, TrainingJob, TrainingReport
 from llada.training.pulse import Beat, Pulse, Watch, kill
-from llada.training.record import ATTEMPTS, METRICS, Tail, read_attempts, read_metrics
+from llada.training.record import (
+    ATTEMPTS,
+    METRICS,
+    Tail,
+    lost_seconds,
+    read_attempts,
+    read_metrics,
+)
 
 if TYPE_CHECKING:
     from ray.train.v2.api.callback import RayTrainCallback
@@ -61,14 +69,16 @@ def train(
 
     Ray must be initialised. The state that counts is in `job.checkpoint_dir`; Ray's own (under
     `scratch`) has a fresh name each call and is deleted. `on_metrics` hears each of the steps
-    0..n-1 exactly once, in order, on the caller's thread, those computed by an earlier call first;
-    if it raises, the workers are stopped and the exception passes through; so with `on_poll`, which
-    is called twice a second whatever the workers do. A worker without a sign of life for
-    `stall_seconds` is ended, which restarts the group as a death would.
+    0..n-1 once, in order, on the caller's thread, those computed by an earlier call first (after a
+    rollback, the steps from there on again, with their new numbers); if it raises, the workers are
+    stopped and the exception passes through; so with `on_poll`, which is called twice a second
+    whatever the workers do. A worker without a sign of life for `stall_seconds` is ended, which
+    restarts the group as a death would.
 
     Raises:
         ShardError, CheckpointError: the job cannot run as it stands; found before workers start.
         TrainingError: the same, or the workers failed more than `max_failures` times.
+        DivergedError: the guard met more spikes than it may; a later call says so at once.
         TrainingStopped: one of the job's stop signs exists; a checkpoint was left.
     """
     import ray
@@ -107,6 +117,7 @@ def train(
     _tell(tail, on_metrics)
     if failure:
         raise TrainingError(_last_words(failure, job, workers, max_failures))
+    _raise_if_given_up(Path(job.checkpoint_dir))
     if any(Path(sign).exists() for sign in job.stop_signs) and not _has_weights(job):
         raise TrainingStopped("it was asked to stop; the last step is kept as a checkpoint")
     return _report(job, run, time.monotonic() - started)
@@ -115,11 +126,20 @@ def train(
 def _check(job: TrainingJob, workers: int) -> None:
     """Find what would stop every attempt before paying for one."""
     from llada.training.checkpoint import claim_folder
-    from llada.training.loop import open_data, share
+    from llada.training.loop import share
+    from llada.training.rows import open_data, open_held_out
 
     share(job.training, 0, workers)
     open_data(job)
-    claim_folder(Path(job.checkpoint_dir), job.identity())
+    open_held_out(job)
+    root = Path(job.checkpoint_dir)
+    claim_folder(root, job.identity())
+    _raise_if_given_up(root)
+
+
+def _raise_if_given_up(root: Path) -> None:
+    if reason := gave_up(root):
+        raise DivergedError(reason)
 
 
 def _fit(job: str, group: _Group) -> str | None:
@@ -246,6 +266,8 @@ def _report(job: TrainingJob, run: str, seconds: float) -> TrainingReport:
         resumed_at=attempts[0].first_step,
         restarts=len(attempts) - 1,
         passed_over=tuple(name for attempt in attempts for name in attempt.passed_over),
+        rollbacks=len(read_interventions(root)),
+        lost_seconds=lost_seconds(root / METRICS),
         seconds=seconds,
         metrics_path=str(root / METRICS),
         output_dir=job.output_dir,
