@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from llada.training.checkpoint import COMPLETE, MARKS, complete_checkpoints, defect, read_marks
+from llada.training.checkpoint import (
+    COMPLETE,
+    MARKS,
+    complete_checkpoints,
+    completed_so_far,
+    defect,
+    read_marks,
+)
 from llada.training.interventions import INTERVENTIONS
 from llada.training.record import METRICS
 from llada.training.retention import Checkpoint, RetentionConfig, kept
@@ -114,7 +121,7 @@ class _Mirror:
         try:
             if self._copied is None:
                 self._copied = {c.folder.name: c.step for c in in_store(self._there)}
-            newest = next(iter(complete_checkpoints(self._here)), None)
+            newest = next(iter(completed_so_far(self._here)), None)
             if newest is None:
                 return
             if newest.folder.name not in self._copied:
