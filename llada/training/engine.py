@@ -106,7 +106,7 @@ class Engine:
         """
         totals = self._no_totals()
         self._engine.eval()
-        with torch.no_grad():
+        with torch.no_grad(), out_of_memory.named(self._training, self._world):
             for batch in batches:
                 totals[0] += self._forward(batch)[0]
         self._engine.train()

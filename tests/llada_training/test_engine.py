@@ -54,7 +54,7 @@ def history(job: TrainingJob) -> list[StepMetrics]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["accumulate-1", "accumulate-4", "recomputed", "stage-1", "stage-2", "stage-3"]
+    "name", ["accumulate-1", "accumulate-4", "recompute", "stage-1", "stage-2", "stage-3"]
 )
 def test_every_cut_of_the_work_follows_plain_torch(
     name: str, runs: dict[str, TrainingJob], oracle: tuple[list[float], list[float], MaskPredictor]

@@ -18,7 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "workflows.cli.recipes:plan",
     "run": "workflows.cli.recipes:run",
     "filter": "workflows.cli.filtering:filter_",
-    "report": "workflows.cli.filtering:report",
+    "report": "workflows.cli.report:report",
     "status": "workflows.cli.recipes:status",
     "attach": "workflows.cli.runs:attach",
     "logs": "workflows.cli.runs:logs",

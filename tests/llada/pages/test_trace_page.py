@@ -63,7 +63,7 @@ def test_it_steps_by_keys_and_shows_what_stood(watched: Watched, url: str) -> No
     page.keyboard.press("End")
     assert page.text_content("#at") == "step 5 of 5"
     assert page.evaluate("window.pwned") is None
-    assert watched.requests == ["about:blank", url] or watched.requests == [url]
+    assert set(watched.requests) <= {"about:blank", url}
 
 
 def test_it_plays_to_the_end_and_can_be_paused(watched: Watched, url: str) -> None:
