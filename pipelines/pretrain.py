@@ -244,6 +244,7 @@ def rows_an_epoch(data: InputArtifact) -> int:
 def _run(workspace: Workspace, job: TrainingJob) -> TrainingReport:
     """Train, telling of every step."""
     from llada.training.ray_entry import train
+    from pipelines.checkpoint_mirror import mirrored  # torch comes with it
 
     total = job.training.steps
 
@@ -251,8 +252,6 @@ def _run(workspace: Workspace, job: TrainingJob) -> TrainingReport:
         workspace.on_metrics(metrics.step, metrics.numbers())
         note = f"loss {metrics.loss:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
         workspace.on_progress(Progress(metrics.step + 1, total, "steps", note))
-
-    from pipelines.checkpoint_mirror import mirrored  # torch comes with it
 
     workspace.executor.connect()
     resources = workspace.resources

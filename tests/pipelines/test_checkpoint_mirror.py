@@ -11,7 +11,7 @@ import pytest
 import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
-from llada.training.checkpoint import Checkpoints, complete_checkpoints
+from llada.training.checkpoint import Checkpoints, complete_checkpoints, discard
 from llada.training.record import METRICS
 from llada.training.retention import RetentionConfig
 from pipelines import storage
@@ -77,6 +77,19 @@ def test_another_machine_goes_on_from_the_store(tmp_path: Path, there: StorePath
     with mirrored(elsewhere, there, TWO):
         save(elsewhere, 4)
     assert steps(there) == [4, 3]  # copied when the block ended, at the latest
+
+
+def test_a_checkpoint_that_a_rollback_rejects_leaves_the_store(
+    tmp_path: Path, there: StorePath
+) -> None:
+    with mirrored(tmp_path, there, TWO):
+        for step in (1, 2):
+            save(tmp_path, step)
+            until(there, *range(step, 0, -1))
+        discard(complete_checkpoints(tmp_path)[0])
+        until(there, 1)
+        save(tmp_path, 2)
+    assert steps(there) == [2, 1]
 
 
 def test_what_is_half_there_or_damaged_is_not_brought_back(
