@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from llada.training.checkpoint import COMPLETE, MARKS, complete_checkpoints, defect, read_marks
+from llada.training.interventions import INTERVENTIONS
 from llada.training.record import METRICS
 from llada.training.retention import Checkpoint, RetentionConfig, kept
 from pipelines import object_store, storage
@@ -23,7 +24,7 @@ from pipelines.errors import StoreError
 from pipelines.storage import StorePath
 
 LOOK_SECONDS = 1.0
-_RECORDS = (METRICS, MARKS)
+_RECORDS = (METRICS, MARKS, INTERVENTIONS)
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,10 @@ class _Mirror:
         try:
             if self._copied is None:
                 self._copied = {c.folder.name for c in in_store(self._there)}
-            newest = next(iter(complete_checkpoints(self._here)), None)
+            complete = complete_checkpoints(self._here)
+            newest = next(iter(complete), None)
+            if newest is not None:
+                self._drop_discarded(newest.step, {c.folder.name for c in complete})
             if newest is not None and newest.folder.name not in self._copied:
                 self._copy(newest.folder)
                 self._copied.add(newest.folder.name)
@@ -131,14 +135,29 @@ class _Mirror:
                 _upload(source, target / source.name)
         storage.put_if_absent(target / COMPLETE, (folder / COMPLETE).read_bytes())
 
+    def _drop_discarded(self, newest: int, here: set[str]) -> None:
+        """Delete what a rollback has deleted here: newer than all that is left, and not sound."""
+        assert self._copied is not None
+        for name in self._copied - here:
+            if _step(name) >= newest:
+                self._delete(name)
+                self._copied.discard(name)
+
     def _prune(self) -> None:
         complete = in_store(self._there)
         stay = {c.folder.name for c in kept(complete, read_marks(self._here), self._retention)}
         for name in storage.children(self._there):
             if name.startswith("step-") and name not in stay:
-                files = storage.children(self._there / name)
-                for file in sorted(files, key=lambda each: each != COMPLETE):
-                    storage.delete(self._there / name / file)
+                self._delete(name)
+
+    def _delete(self, name: str) -> None:
+        files = storage.children(self._there / name)
+        for file in sorted(files, key=lambda each: each != COMPLETE):
+            storage.delete(self._there / name / file)
+
+
+def _step(name: str) -> int:
+    return int(name.removeprefix("step-").partition(".")[0])
 
 
 def _upload(source: Path, target: StorePath) -> None:

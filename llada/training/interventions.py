@@ -112,9 +112,11 @@ def record(root: Path, intervention: Intervention) -> None:
 
 
 def read_interventions(root: Path) -> list[Intervention]:
-    """Return the decisions of a run, in order."""
+    """Return the decisions of a run, in order; a line that came twice, from a mirror, is one."""
     path = root / INTERVENTIONS
-    return read_lines(path, Intervention) if path.exists() else []
+    lines = read_lines(path, Intervention) if path.exists() else []
+    by_number = {line.number: line for line in lines}
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def gave_up(root: Path) -> str | None:

@@ -1,6 +1,7 @@
 """What makes a spike, and what a run does about one."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 
 from llada.training.guard_config import GuardConfig
 from llada.training.guards import Guard, Trouble
-from llada.training.interventions import Intervention, data_step, decide, rate_factor
+from llada.training.interventions import (
+    Intervention,
+    data_step,
+    decide,
+    rate_factor,
+    read_interventions,
+    record,
+)
 from llada.training.job import StepMetrics
 
 CONFIG = GuardConfig(window=16, patience=3)
@@ -127,3 +135,11 @@ def test_too_many_rollbacks_give_up() -> None:
     assert [each.remedy for each in before] == ["skip"] * 3
     assert act("skip", before, SPIKE, 30).remedy == "stop"
     assert act("stop", [], SPIKE, 30).remedy == "stop"
+
+
+def test_a_decision_that_came_twice_counts_once(tmp_path: Path) -> None:
+    first = act("lower_rate", [], SPIKE, 30)
+    second = act("lower_rate", [first], SPIKE._replace(value=math.inf), 30)
+    for each in (first, first, second):
+        record(tmp_path, each)
+    assert read_interventions(tmp_path) == [first, second]
