@@ -140,6 +140,8 @@ def _train(
     start_from: str | None,
 ) -> StageOutput:
     output = workspace.root / f"model-{workspace.attempt}"
+    checkpoints = scratch(workspace.root / "checkpoints")
+    _carry_tokenizer(tokenizer, checkpoints)  # a checkpoint may be exported before the end
     training = config.training(_steps(config, model, data))
     job = TrainingJob(
         objective=objective,
@@ -149,7 +151,7 @@ def _train(
         validation_shards=_shards(data, "validation") if training.validate_every else (),
         peak_flops=_peak_flops(workspace.resources),
         training=training,
-        checkpoint_dir=str(scratch(workspace.root / "checkpoints")),
+        checkpoint_dir=str(checkpoints),
         output_dir=str(scratch(output)),
         stop_signs=_signs(workspace),
         retention=workspace.resources.checkpoints,
@@ -175,6 +177,7 @@ def _train(
         info={
             "folder": output.name,
             "objective": objective,
+            "tokens": training.steps * training.batch_size * model.max_sequence_length,
             "losses": losses,
             "model": model.model_dump(mode="json"),
         },

@@ -50,7 +50,7 @@ class Resources(BaseModel):
     llada.training.accelerators. It chooses nothing: null where nothing is to be checked."""
     max_failures: int = Field(default=2, ge=0)
     """Restarts of a training's worker group."""
-    stall_seconds: float = Field(default=30.0, ge=5)
+    stall_seconds: float = Field(default=45.0, ge=5)
     """How long a training's worker may give no sign of life before it is ended and restarted."""
     checkpoints: RetentionConfig = RetentionConfig()
     """Which of a training's checkpoints stay: the last, every so many tokens, the best."""

@@ -97,7 +97,7 @@ class Checkpoints:
             writers = range(self._rank, checkpoint.world_size, self._world)
             defects: list[str | None] = [None] * self._world
             dist.all_gather_object(defects, defect(checkpoint.folder, writers))
-            if found := [defect for defect in defects if defect]:
+            if found := [each for each in defects if each]:
                 self.passed_over.append(checkpoint.folder)
                 logger.warning("checkpoint %s is passed over: %s", checkpoint.folder, found[0])
                 continue

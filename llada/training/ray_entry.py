@@ -24,7 +24,7 @@ from llada.training.record import (
 if TYPE_CHECKING:
     from ray.train.v2.api.callback import RayTrainCallback
 
-STALL_SECONDS = 30.0
+STALL_SECONDS = 45.0
 _POLL_SECONDS = 0.5
 _LAST_LINES = 12
 _RAY_TRAIN = {
@@ -245,8 +245,9 @@ def _last_words(failure: str, job: TrainingJob, workers: int, max_failures: int)
     from llada.training.out_of_memory import advice
 
     lines = [line for line in failure.splitlines() if line.strip()][-_LAST_LINES:]
-    if "OutOfMemoryError" in failure:  # Ray ended a worker before the machine ran out
-        lines.append(advice(job.training, workers))
+    told = advice(job.training, workers)
+    if "out of memory" in failure.lower() and told not in failure:  # Ray ended a worker in time
+        lines.append(told)
     return (
         f"training failed, after {max_failures} restarts where the fault allowed one. Last lines "
         "of the failed worker:\n  " + "\n  ".join(lines) + "\nRemove the cause and run again: it "

@@ -26,7 +26,7 @@ ONE_RANK: dict[str, dict[str, object]] = {
 TWO_RANKS: dict[str, dict[str, object]] = {
     "stage-1": {"zero_stage": 1},
     "stage-2": {"zero_stage": 2},
-    "stage-3": {"zero_stage": 3, "micro_batch_size": 1},
+    "stage-3": {"zero_stage": 3, "micro_batch_size": 1, "activation_checkpointing": True},
     "bf16": {"zero_stage": 2, "precision": "bf16"},
 }
 
@@ -54,7 +54,9 @@ def history(job: TrainingJob) -> list[StepMetrics]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["accumulate-1", "accumulate-4", "stage-1", "stage-2", "stage-3"])
+@pytest.mark.parametrize(
+    "name", ["accumulate-1", "accumulate-4", "recompute", "stage-1", "stage-2", "stage-3"]
+)
 def test_every_cut_of_the_work_follows_plain_torch(
     name: str, runs: dict[str, TrainingJob], oracle: tuple[list[float], list[float], MaskPredictor]
 ) -> None:

@@ -13,41 +13,57 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("ref")
-@click.option("--against", metavar="REF", help="Draw another model's curves beside.")
+@click.option(
+    "--against",
+    metavar="REF",
+    help="Compare with another filter (rules that differ, documents that flipped) or the curves of "
+    "another model.",
+)
 @click.option("--html", type=click.Path(path_type=Path), default="report.html", show_default=True)
 @options.store
 def report(ref: str, against: str | None, html: Path, store: str) -> None:
     """Write one page on REF: what a filter kept and dropped, or how a model learnt.
 
     Of a filter it shows the funnel, statistics with their limits, and documents at them; of a model
-    the curves of its training, with restarts and rollbacks, alone or --against another's.
+    the curves of its training, with restarts and rollbacks. Either may be held --against another.
     """
     from pipelines.storage import store_root, write_bytes
     from workflows.lineage.refs import resolve
 
     root = store_root(store)
     found = resolve(root, ref)
-    other = None if against is None else resolve(root, against)
-    write_bytes(html.absolute(), _page(found, other).encode())
+    page = _page(found) if against is None else _compared(found, resolve(root, against))
+    write_bytes(html.absolute(), page.encode())
     click.echo(f"report: {html}")
 
 
-def _page(artifact: "Artifact", against: "Artifact | None") -> str:
-    from workflows.errors import UsageError
+def _page(artifact: "Artifact") -> str:
     from workflows.report.facts import facts_of
     from workflows.report.page import page
     from workflows.report.training_facts import training_facts_of
     from workflows.report.training_page import training_page
 
-    models = [each for each in (artifact, against) if each and each.manifest.makes == "model"]
-    if against is not None and len(models) < 2:
+    if artifact.manifest.makes == "model":
+        return training_page(training_facts_of(artifact), None)
+    return page(facts_of(artifact))
+
+
+def _compared(artifact: "Artifact", against: "Artifact") -> str:
+    """Return the page of two models or two filters; of filters the figures are printed, too."""
+    from workflows.errors import UsageError
+    from workflows.report.against import as_page, as_text
+    from workflows.report.flips import comparison
+    from workflows.report.training_facts import training_facts_of
+    from workflows.report.training_page import training_page
+
+    models = [each.manifest.makes == "model" for each in (artifact, against)]
+    if all(models):
+        return training_page(training_facts_of(artifact), training_facts_of(against))
+    if any(models):
         raise UsageError(
-            "--against lays the curves of one model over another's, and "
-            f"{artifact.label} and {against.label} are not both models: name two that kinds "
-            "pretrain or sft made, or leave --against out"
+            f"{artifact.label} and {against.label}: one is a model and one is not; --against takes "
+            "two models (kinds pretrain and sft) or two filters: name two of one sort"
         )
-    if not models:
-        return page(facts_of(artifact))
-    return training_page(
-        training_facts_of(artifact), training_facts_of(against) if against else None
-    )
+    found = comparison(against, artifact)
+    click.echo(as_text(found, lambda text: click.style(text, reverse=True)))
+    return as_page(found)
