@@ -244,6 +244,7 @@ def rows_an_epoch(data: InputArtifact) -> int:
 def _run(workspace: Workspace, job: TrainingJob) -> TrainingReport:
     """Train, telling of every step."""
     from llada.training.ray_entry import train
+    from pipelines.checkpoint_mirror import mirrored  # torch comes with it
 
     total = job.training.steps
 
