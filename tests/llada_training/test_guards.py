@@ -85,6 +85,12 @@ def test_norms_that_stay_high_are_trouble_though_the_loss_is_fine() -> None:
     )
 
 
+def test_a_converged_run_may_stumble() -> None:
+    flat = [line(step, 0.01) for step in range(40)]
+    assert verdicts(Guard(CONFIG, flat), [line(40 + i, 0.4) for i in range(9)]) == [None] * 9
+    assert verdicts(Guard(CONFIG, flat), [line(40 + i, 0.6) for i in range(3)])[-1] is not None
+
+
 def test_nothing_is_judged_before_half_the_window_is_known() -> None:
     assert verdicts(Guard(CONFIG, calm(4)), [line(4 + i, 50.0 * i) for i in range(4)]) == [None] * 4
 
