@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from llada.training.checkpoint import COMPLETE, MARKS, complete_checkpoints, defect, read_marks
+from llada.training.checkpoint import (
+    COMPLETE,
+    MARKS,
+    complete_checkpoints,
+    completed_so_far,
+    defect,
+    read_marks,
+)
 from llada.training.interventions import INTERVENTIONS
 from llada.training.record import METRICS
 from llada.training.retention import Checkpoint, RetentionConfig, kept
@@ -106,21 +113,23 @@ class _Mirror:
 
     def __init__(self, here: Path, there: StorePath, retention: RetentionConfig) -> None:
         self._here, self._there, self._retention = here, there, retention
-        self._copied: set[str] | None = None
+        self._copied: dict[str, int] | None = None
+        """Name and step of each that is in the store."""
 
     def look(self) -> None:
         """Copy the newest checkpoint, if it is not there yet; a fault is told, training goes on."""
         try:
             if self._copied is None:
-                self._copied = {c.folder.name for c in in_store(self._there)}
-            complete = complete_checkpoints(self._here)
-            newest = next(iter(complete), None)
-            if newest is not None:
-                self._drop_discarded(newest.step, {c.folder.name for c in complete})
-            if newest is not None and newest.folder.name not in self._copied:
+                self._copied = {c.folder.name: c.step for c in in_store(self._there)}
+            newest = next(iter(completed_so_far(self._here)), None)
+            if newest is None:
+                return
+            if newest.folder.name not in self._copied:
                 self._copy(newest.folder)
-                self._copied.add(newest.folder.name)
-                self._prune()
+                self._copied[newest.folder.name] = newest.step
+                self._prune(newest)
+            elif max(self._copied.values()) > newest.step:  # a rollback
+                self._prune(newest)
         except FileNotFoundError:
             logger.info("a checkpoint was deleted while it was copied; the next one follows")
         except StoreError as error:
@@ -135,29 +144,20 @@ class _Mirror:
                 _upload(source, target / source.name)
         storage.put_if_absent(target / COMPLETE, (folder / COMPLETE).read_bytes())
 
-    def _drop_discarded(self, newest: int, here: set[str]) -> None:
-        """Delete what a rollback has deleted here: newer than all that is left, and not sound."""
-        assert self._copied is not None
-        for name in self._copied - here:
-            if _step(name) >= newest:
-                self._delete(name)
-                self._copied.discard(name)
-
-    def _prune(self) -> None:
-        complete = in_store(self._there)
-        stay = {c.folder.name for c in kept(complete, read_marks(self._here), self._retention)}
+    def _prune(self, newest: Checkpoint) -> None:
+        """Delete what retention lets go, what is half there, and what a rollback has rejected."""
+        sound = [
+            c
+            for c in in_store(self._there)
+            if c.step < newest.step or c.folder.name == newest.folder.name
+        ]
+        stay = {c.folder.name for c in kept(sound, read_marks(self._here), self._retention)}
         for name in storage.children(self._there):
             if name.startswith("step-") and name not in stay:
-                self._delete(name)
-
-    def _delete(self, name: str) -> None:
-        files = storage.children(self._there / name)
-        for file in sorted(files, key=lambda each: each != COMPLETE):
-            storage.delete(self._there / name / file)
-
-
-def _step(name: str) -> int:
-    return int(name.removeprefix("step-").partition(".")[0])
+                files = storage.children(self._there / name)
+                for file in sorted(files, key=lambda each: each != COMPLETE):
+                    storage.delete(self._there / name / file)
+        self._copied = {c.folder.name: c.step for c in sound if c.folder.name in stay}
 
 
 def _upload(source: Path, target: StorePath) -> None:
