@@ -129,7 +129,7 @@ def gave_up(root: Path) -> str | None:
     return (
         f"training diverged: {last.what} {last.value:.4g} at step {last.found_at}"
         + (f" (allowed {last.limit:.4g})" if last.limit != float("inf") else "")
-        + (f", after {len(earlier)} rollbacks:{told}\n" if earlier else "; ")
+        + (f", after {len(earlier)} rollbacks:{told}\n" if earlier else ". ")
         + "Try a lower schedule.peak or a longer warm-up, guard: {on_spike: skip} where one part "
         "of the data is to blame, or precision: fp32; if the very first steps fail, check the "
         "weights it started from. The record of every step is kept beside the checkpoints"
