@@ -56,6 +56,7 @@ class Engine:
         chunk_rows = 2**31 if training.zero_stage == _SHARDS_WEIGHTS else CHUNK_ROWS
         self._training, self._world = training, dist.get_world_size()
         _require_gpu(training)
+        model.checkpoint_activations = training.activation_checkpointing
         if training.compile:
             for block in model.model.transformer.blocks:
                 block.compile()
