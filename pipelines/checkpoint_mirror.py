@@ -127,9 +127,9 @@ class _Mirror:
             if newest.folder.name not in self._copied:
                 self._copy(newest.folder)
                 self._copied[newest.folder.name] = newest.step
-                self._prune(newest.step)
+                self._prune(newest)
             elif max(self._copied.values()) > newest.step:  # a rollback
-                self._prune(newest.step)
+                self._prune(newest)
         except FileNotFoundError:
             logger.info("a checkpoint was deleted while it was copied; the next one follows")
         except StoreError as error:
@@ -144,9 +144,13 @@ class _Mirror:
                 _upload(source, target / source.name)
         storage.put_if_absent(target / COMPLETE, (folder / COMPLETE).read_bytes())
 
-    def _prune(self, newest: int) -> None:
+    def _prune(self, newest: Checkpoint) -> None:
         """Delete what retention lets go, what is half there, and what a rollback has rejected."""
-        sound = [c for c in in_store(self._there) if c.step <= newest]
+        sound = [
+            c
+            for c in in_store(self._there)
+            if c.step < newest.step or c.folder.name == newest.folder.name
+        ]
         stay = {c.folder.name for c in kept(sound, read_marks(self._here), self._retention)}
         for name in storage.children(self._there):
             if name.startswith("step-") and name not in stay:

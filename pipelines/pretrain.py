@@ -149,7 +149,7 @@ def _train(
         init_from=start_from,
         shards=_shards(data, "data"),
         validation_shards=_shards(data, "validation") if training.validate_every else (),
-        peak_flops=_peak_flops(workspace.resources),
+        peak_flops=peak_flops(workspace.resources),
         training=training,
         checkpoint_dir=str(checkpoints),
         output_dir=str(scratch(output)),
@@ -196,7 +196,7 @@ def _shards(data: InputArtifact, role: Role) -> tuple[Shard, ...]:
     )
 
 
-def _peak_flops(resources: Resources) -> float | None:
+def peak_flops(resources: Resources) -> float | None:
     """Return what the GPUs of all workers could do; None where nobody said which they are."""
     if resources.gpu is None or not resources.gpus:
         return None
@@ -248,9 +248,17 @@ def _run(workspace: Workspace, job: TrainingJob) -> TrainingReport:
 
     total = job.training.steps
 
+    held_out: dict[int, float] = {}
+
     def on_metrics(metrics: StepMetrics) -> None:
         workspace.on_metrics(metrics.step, metrics.numbers())
+        if metrics.val_loss is not None:
+            held_out[metrics.interventions] = metrics.val_loss
         note = f"loss {metrics.loss:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
+        if metrics.interventions in held_out:
+            note += f", held-out {held_out[metrics.interventions]:.3f}"
+        if metrics.interventions:
+            note += f", rollbacks {metrics.interventions}"
         workspace.on_progress(Progress(metrics.step + 1, total, "steps", note))
 
     workspace.executor.connect()
