@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from llada.config import ModelConfig
 from llada.errors import LladaError
 from llada.training.memory import Setting
-from llada.training.sizing import Sizing, size
+from llada.training.sizing import DEFAULT_MFU, Sizing, size
 from pipelines.pretrain import PretrainConfig, SftConfig, TrainedStage
 from workflows.errors import UsageError
 
@@ -51,6 +51,16 @@ def too_large(found: Mapping[str, Sizing]) -> str | None:
                 "nothing is checked.)"
             )
     return None
+
+
+def require_fit(planned: Sequence["Planned"]) -> None:
+    """Say before the first stage runs what the last one would run out of memory on.
+
+    Raises:
+        UsageError: a training cannot fit the GPU that its stage names.
+    """
+    if (refusal := too_large(sizings(planned, DEFAULT_MFU))) is not None:
+        raise UsageError(refusal)
 
 
 def _sizing(
