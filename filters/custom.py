@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from filters import features
 from filters.errors import FilterError, unknown
+from filters.openings import DERIVED
 from filters.rules import Rule, RuleSet
 
 _COUNTS_MAY_EXCEED_ONE: Final = frozenset(
@@ -158,7 +159,7 @@ def _range(feature: str) -> tuple[float, float]:
     return 0.0, 1.0 if share else math.inf
 
 
-_RANGES: Final = {feature: _range(feature) for feature in features.FEATURES} | {
-    "language_score": (0.0, 1.0)
+_RANGES: Final = {feature: _range(feature) for feature in (features.FEATURES | DERIVED)} | {
+    name: (0.0, 1.0) for name in ("language_score", "generated_marks", "xml_declarations")
 }
 """The least and the most that each feature can be."""

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from filters.kernels.characters import table
 from filters.lang_scripts import scripts_of
+from filters.openings import DERIVED, derived
 from filters.text import TextBatch, check_words, chunks, prefix
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ FEATURES: Final = {
 
 SCHEMA: Final = pa.schema(
     [
-        *(pa.field(name, kind) for name, kind in FEATURES.items()),
+        *(pa.field(name, kind) for name, kind in (FEATURES | DERIVED).items()),
         pa.field("chunk_cuts", pa.int64()),  # of overlong chunks: filters/spacy_words.py
         pa.field("unmeasured_bytes", pa.int64()),  # beyond MOST_BYTES
         pa.field("language_script", pa.string()),  # null where the language is not known
@@ -140,6 +141,7 @@ def _table(
     columns["language_stop_words"] = pc.if_else(
         pa.array(lists.of_document != NONE), columns["language_stop_words"], None
     )
+    columns |= derived(batch, columns)
     columns["chunk_cuts"] = pa.array(cuts)
     columns["unmeasured_bytes"] = pa.array(unmeasured)
     columns["language_script"] = scripts

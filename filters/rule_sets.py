@@ -66,26 +66,75 @@ FINEWEB: Final = (
 for char_dup_ratio, datatrove's FineWebQualityFilter 0.01. A text of blank lines, "empty" there, has
 no line with a mark and is dropped as line_punct_ratio here."""
 
+_LINES: Final = (
+    Rule("code_long_line", "longest_line", "above", 1000),
+    Rule("code_long_lines", "mean_line_length", "above", 100),
+)
+_GENERATED: Final = Rule("code_generated", "generated_marks", "above", 0)
+
+CODE: Final = (
+    *_LINES,
+    Rule("code_few_letters", "alphabetic_character_ratio", "below", 0.25),
+    Rule("code_xml", "xml_declarations", "above", 0),
+    _GENERATED,
+)
+"""Source code as StarCoder chose it (Li et al. 2023, arXiv 2305.06161; the same four limits in
+DeepSeek-Coder, arXiv 2401.14196), and files that say in their first five lines that a program wrote
+them (Codex, arXiv 2107.03374; CodeParrot). What depends on a file's extension (HTML, JSON, YAML)
+is left out: a document has none. Data files fall by few letters, long lines or as XML."""
+
+CODE_CODEX: Final = (
+    *_LINES,
+    Rule("code_few_alphanumerics", "alphanumeric_character_ratio", "below", 0.25),
+    _GENERATED,
+)
+"""Source code by the older rule of Codex (Chen et al. 2021, arXiv 2107.03374) with CodeParrot's
+numbers: digits count as letters do, so tables of numbers stay."""
+
+MATH: Final = (
+    Rule("math_end_ellipsis", "ellipsis_line_ratio", "above", 0.3),
+    Rule("math_few_words", "alphabetic_token_ratio", "below", 0.2),
+    Rule("math_few_stop_words", "stop_words", "below", 2),
+    Rule("math_ellipsis", "ellipsis_ratio", "above", 0.5),
+    Rule("math_bullets", "bullet_line_ratio", "above", 0.9),
+    Rule("math_short_doc", "content_characters", "below", 200),
+)
+"""Mathematical text as MathPile chose it (Wang et al. 2023, arXiv 2312.17120, and the filtering
+script it released): Gopher's rules with limits that formulas can pass, "#" not held against a text.
+Two of its rules are about words between spaces and do not carry over (capitals, mean length of
+words: a formula is many words of one letter here); stop words are counted once each, as in Gopher.
+Whether a page is about mathematics at all, the published sets ask a classifier."""
+
 RULE_SETS: Final[Mapping[str, tuple[Rule, ...]]] = {
     "gopher": GOPHER,
     "gopher_repetition": GOPHER_REPETITION,
     "c4": C4,
     "c4_fineweb": C4_FINEWEB,
     "fineweb": FINEWEB,
+    "code": CODE,
+    "code_codex": CODE_CODEX,
+    "math": MATH,
 }
+
+
+_FAMILIES: Final = ("fineweb2", "fineweb2/<lang_Script>", "multilingual")
 
 
 def published(name: str) -> tuple[tuple[Rule, ...], str | None]:
     """Return the rules of a name, and the lang_Script they are for where it says one.
 
-    Names are those of RULE_SETS, `fineweb2` (limits by the language of each document) and
-    `fineweb2/<lang_Script>`.
+    Names are those of RULE_SETS, `fineweb2` (limits by the language of each document),
+    `fineweb2/<lang_Script>`, and `multilingual` (rules by what each document is written in).
     """
+    from filters import multilingual  # it is made of the tables above
+
+    if name == multilingual.NAME:
+        return multilingual.family(), None
     if name == fineweb2.FAMILY:
         return fineweb2.family(), None
     if name.startswith(f"{fineweb2.FAMILY}/"):
         language = name.partition("/")[2]
         return fineweb2.rules_of(language), language
     if name not in RULE_SETS:
-        raise unknown("rule set", name, (*RULE_SETS, "fineweb2", "fineweb2/<lang_Script>"))
+        raise unknown("rule set", name, (*RULE_SETS, *_FAMILIES))
     return RULE_SETS[name], None

@@ -32,6 +32,9 @@ class Tokenizer:
             )
         # Special tokens written out in a text are encoded as the bytes they are.
         inner.encode_special_tokens = True
+        # A published file may tell to cut or to pad what is encoded: texts stay whole here.
+        inner.no_truncation()
+        inner.no_padding()
         self._inner = inner
         self.special = SpecialIds(
             bos=vocabulary[vocab.BOS],
@@ -74,9 +77,16 @@ class Tokenizer:
         path = Path(folder) / _FILE
         if not path.is_file():
             raise LladaError(
-                f"no {_FILE} in {folder}; give a folder that Tokenizer.save has written"
+                f"no {_FILE} in {folder}; give a folder that Tokenizer.save has written, "
+                f"or a published model's"
             )
-        return cls(tokenizers.Tokenizer.from_file(str(path)))
+        try:
+            inner = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library knows nothing narrower
+            raise LladaError(
+                f"{path} is no tokenizer that can be read ({error}); fetch it again"
+            ) from error
+        return cls(inner)
 
     def save(self, folder: str | Path) -> None:
         """Write `tokenizer.json`, and `tokenizer_config.json` for other readers."""

@@ -22,6 +22,7 @@ from filters.errors import unknown
 from pipelines import storage, streams
 from pipelines.errors import InputError
 from pipelines.listed_files import SourceFile
+from pipelines.remote.copies import kept_copy
 from pipelines.streams import BrokenStreamError
 
 _MOST_BYTES = 256 << 20
@@ -165,8 +166,8 @@ def _walk(value: Any, keys: list[str], path: str) -> Iterator[tuple[str, str]]:
 
 def _records(file: SourceFile) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the records of a file with their positions (lines from 1, rows and elements from 0)."""
-    path = Path(file.uri)
-    if not path.is_file() or storage.hash_file(path) != file.xxh3_128:
+    path = kept_copy(file)
+    if not file.is_remote and (not path.is_file() or storage.hash_file(path) != file.xxh3_128):
         raise InputError(
             f"{file.uri}: the benchmark is gone or changed since it was listed. Run again: the "
             "plan will list what is there now."

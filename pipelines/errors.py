@@ -2,6 +2,7 @@
 
 PipelineError
 |-- InputError      what was handed in cannot be read: a path, a file, a record, a setting
+|   `-- UnreachableError  it lies on a server that does not answer; worth another try
 |-- StoreError      the store cannot be written or read: full, read-only, damaged
 |-- LedgerError     a stage's books do not balance: rows were lost or doubled
 `-- WorkerError     a worker failed on one unit; carries the unit and the worker's traceback
@@ -14,6 +15,10 @@ class PipelineError(Exception):
 
 class InputError(PipelineError):
     """What was handed in cannot be read."""
+
+
+class UnreachableError(InputError):
+    """What was handed in lies on a server that does not answer: another try can help."""
 
 
 class StoreError(PipelineError):

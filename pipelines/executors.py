@@ -8,7 +8,13 @@ from threading import Thread
 from typing import Any
 
 from pipelines import machine
-from pipelines.errors import InputError, PipelineError, StoreError, WorkerError
+from pipelines.errors import (
+    InputError,
+    PipelineError,
+    StoreError,
+    UnreachableError,
+    WorkerError,
+)
 from pipelines.ray_node import start_ray
 from pipelines.shards import ShardRecord
 from pipelines.stopping import Stopped, StopSign
@@ -206,7 +212,7 @@ def _failure(error: Exception, where: str) -> dict[str, Any]:
         "message": str(error) if known else f"{type(error).__name__}: {error}",
         "where": where,
         "traceback": traceback.format_exc(),
-        "may_pass": isinstance(error, ConnectionError | TimeoutError),
+        "may_pass": isinstance(error, ConnectionError | TimeoutError | UnreachableError),
     }
 
 

@@ -18,7 +18,7 @@ from pipelines.reading.readers import read
 from pipelines.reading.records import Document, Record, Reject
 from pipelines.reading.splitting import portions_of
 from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, save_record
-from pipelines.unchanged import check_unchanged, stamped
+from pipelines.unchanged import check_still_unchanged, check_unchanged, stamped
 from pipelines.units import run_units, stage_output
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
@@ -69,12 +69,13 @@ class ExtractWorker:
         for portion in todo.portions:
             check_unchanged(portion)
             for record in read(portion, self._reading):
-                row = _row(record)
+                row = document_row(record)
                 verdict = self._verdict(portion.file, record)
                 if verdict is None:
                     documents.add(row, "kept")
                 else:
                     rejects.add({**row, **verdict, "stage": self._stage}, str(verdict["rule"]))
+            check_still_unchanged(portion)
         kept, dropped = documents.close(), rejects.close()
         entered = sum(dropped.values(), start=kept.get("kept", Count()))
         finished = ShardRecord(
@@ -161,7 +162,7 @@ class _Parts:
         self._rows, self._held = [], 0
 
 
-def _row(record: Record) -> dict[str, Any]:
+def document_row(record: Record) -> dict[str, Any]:
     """Return a record as a row of DOCUMENT; a reject tells its place and error as metadata."""
     row = {
         "doc_id": record.doc_id, "text": record.text, "url": record.url, "source": record.source,

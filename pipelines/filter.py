@@ -70,24 +70,15 @@ def _language(config: FilterConfig) -> "LanguageFilter":
     return LanguageFilter(identifier, config.languages, config.min_language_score)
 
 
-class FilterWorker:
-    """Judges one unit: kept documents, dropped documents with their verdicts, the statistics."""
+class Judge:
+    """Judges tables of documents as a filter config says; built once, called often."""
 
-    def __init__(self, desk: Desk, config: FilterConfig) -> None:
-        self._desk = desk
+    def __init__(self, config: FilterConfig) -> None:
         self._language = _language(config)
         self._rules = rules_of(config)
         self._signatures = config.signatures
 
-    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Read the unit, judge it, write its shard, return the record."""
-        documents = read_table(unit["path"])
-        judged, failed = apart(documents, self._judge)
-        kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
-        dropped = pa.concat_tables([dropped, failed], promote_options="default")
-        return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
-
-    def _judge(self, documents: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+    def __call__(self, documents: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Return kept, dropped and the statistics of all; a statistic is computed once."""
         from filters.rules import split
 
@@ -103,6 +94,22 @@ class FilterWorker:
                 statistics = statistics.append_column(name, column)
         kept, dropped = split(documents, self._rules.verdicts(statistics))
         return kept, dropped, statistics.add_column(0, "doc_id", documents["doc_id"])
+
+
+class FilterWorker:
+    """Judges one unit: kept documents, dropped documents with their verdicts, the statistics."""
+
+    def __init__(self, desk: Desk, config: FilterConfig) -> None:
+        self._desk = desk
+        self._judge = Judge(config)
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Read the unit, judge it, write its shard, return the record."""
+        documents = read_table(unit["path"])
+        judged, failed = apart(documents, self._judge)
+        kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
+        dropped = pa.concat_tables([dropped, failed], promote_options="default")
+        return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
 
 
 def _signatures(texts: pa.ChunkedArray) -> Mapping[str, pa.Array]:

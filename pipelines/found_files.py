@@ -1,6 +1,7 @@
 """Which files the paths of a source name: files, folders and patterns, by extension."""
 
 import glob
+import json
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from pipelines.errors import InputError
 
 _STREAMS = ("", ".gz", ".zst")
+_STATE = "state.json"
 
 FORMAT_OF: Mapping[str, str] = {
     **{suffix + stream: "jsonl" for suffix in (".jsonl", ".ndjson") for stream in _STREAMS},
@@ -106,8 +108,24 @@ def _walk(folder: str, root: str, forced: str | None) -> Iterator[FoundFile]:
             continue
         seen.add(real)
         folders.sort()
+        saved = _saved_dataset(parent) if _STATE in names else None
         for name in sorted(names):
-            yield _by_extension(os.path.join(parent, name), root, forced)
+            found = _by_extension(os.path.join(parent, name), root, forced)
+            left_over = saved is not None and name.endswith(".arrow") and name not in saved
+            yield found._replace(dropped="not_in_dataset") if left_over else found
+
+
+def _saved_dataset(folder: str) -> frozenset[str] | None:
+    """Return the data files of a folder written by `datasets`' save_to_disk, None for any other.
+
+    Beside them may lie what its later calls remembered, and shards of an earlier, larger save.
+    """
+    try:
+        with open(os.path.join(folder, _STATE), "rb") as stream:
+            state = json.load(stream)
+        return frozenset(str(file["filename"]) for file in state["_data_files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _by_extension(path: str, root: str, forced: str | None) -> FoundFile:

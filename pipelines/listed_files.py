@@ -19,6 +19,17 @@ class SourceFile(BaseModel):
     format: FileFormat
     bytes: int
     xxh3_128: str
+    """The hash of the content; `etag:...` where a server names the version of its file."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies on a server (pipelines/remote)."""
+        return "://" in self.uri
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether a part of it can be read without the rest: one on a server by its version."""
+        return not self.is_remote or self.xxh3_128.startswith("etag:")
 
 
 class DroppedFile(BaseModel):

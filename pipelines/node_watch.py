@@ -1,8 +1,8 @@
 """A process beside a run that watches Ray's node, and says so when the node ends under the run.
 
 Ray ends its driver within milliseconds of the node and without a word; a thread of that driver
-comes too late on a busy machine. Run as a file, with the node's process id; standard input is the run's:
-a byte there means that the run ends the node itself, its end that the run is over.
+comes too late on a busy machine. Run as a file with the process id of the node; standard input is
+the run's: a byte there means that the run ends the node itself, its end that the run is over.
 """
 
 import os

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SCHEME = "s3://"
 _PLACE = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=+@-]+)*/?")
-_OPTIONS: Mapping[str, Any] = {
+OPTIONS: Mapping[str, Any] = {
     # A listing remembered from before another writer came would hide what that one wrote.
     "use_listings_cache": False,
     # s3fs tries again on its own: these are attempts within one of its attempts.
@@ -47,7 +47,7 @@ def at(uri: str) -> "UPath":
             f"store: found {SCHEME} and no package to speak to it ({error}). "
             "Install it: pip install 'llada-pipeline[s3]'"
         ) from error
-    path: UPath = UPath(uri, **_OPTIONS)
+    path: UPath = UPath(uri, **OPTIONS)
     return path
 
 
@@ -204,8 +204,9 @@ def failures() -> tuple[type[Exception], ...]:
 
 def code_of(error: BaseException) -> str:
     """Return the server's code for a refusal; where no server answered, the name of the error."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", type(error).__name__))
+    response = getattr(error.__cause__, "response", None)
+    told = response.get("Error", {}) if isinstance(response, Mapping) else {}
+    return str(told.get("Code", type(error).__name__))
 
 
 _REMEDIES: tuple[tuple[str, str], ...] = (

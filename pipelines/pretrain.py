@@ -1,9 +1,9 @@
 """Pre-training and SFT as stages: token shards or pairs in, a model in the published layout out.
 
 Training reads and writes local disk. For a store in a bucket the inputs are copied to this
-machine first, checkpoints stay here (`local_copies.scratch`) and the finished model is uploaded.
-So an interrupted training resumes on the machine it ran on, and with all workers on that machine;
-resuming elsewhere needs checkpoints in the store, which this does not do yet.
+machine first, checkpoints are written here (`local_copies.scratch`) and copied to the store as
+they appear (`checkpoint_mirror`), and the finished model is uploaded. So an interrupted training
+resumes on any machine. All workers of a training need one disk: for a bucket, one machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -154,6 +154,7 @@ def _train(
         checkpoint_dir=str(checkpoints),
         output_dir=str(scratch(output)),
         stop_signs=_signs(workspace),
+        retention=workspace.resources.checkpoints,
     )
     report = _run(workspace, job)
     history = read_metrics(Path(report.metrics_path), report.steps)
@@ -251,17 +252,26 @@ def _run(workspace: Workspace, job: TrainingJob) -> TrainingReport:
         note = f"loss {metrics.loss:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
         workspace.on_progress(Progress(metrics.step + 1, total, "steps", note))
 
+    from pipelines.checkpoint_mirror import mirrored  # torch comes with it
+
     workspace.executor.connect()
-    with TemporaryDirectory(prefix="llada-train-") as scratch, _stopped_as_we_say_it():
+    resources = workspace.resources
+    with (
+        TemporaryDirectory(prefix="llada-train-") as scratch,
+        _stopped_as_we_say_it(),
+        mirrored(Path(job.checkpoint_dir), workspace.root / "checkpoints", resources.checkpoints),
+    ):
         return train(
             job,
-            workers=workspace.resources.workers,
-            cpus_per_worker=workspace.resources.cpus_per_worker,
+            workers=resources.workers,
+            cpus_per_worker=resources.cpus_per_worker,
             run_name=f"{workspace.stage}-{workspace.attempt}",
             scratch=Path(scratch),
-            max_failures=workspace.resources.max_failures,
+            max_failures=resources.max_failures,
             on_metrics=on_metrics,
             on_poll=workspace.stop.check,
+            stall_seconds=resources.stall_seconds,
+            gpus_per_worker=resources.gpus_per_worker,
         )
 
 

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipelines import schemas, storage
 from pipelines.documents import Desk, desk_of
 from pipelines.errors import InputError
+from pipelines.listed_files import SourceFile
+from pipelines.remote.copies import kept_copy
 from pipelines.shards import ShardRecord, read_table
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
@@ -175,11 +177,16 @@ def _files(listing: InputArtifact) -> Mapping[str, Path]:
     files: dict[str, Path] = {}
     for table in listing.tables():
         for row in table.to_pylist():
-            path = Path(row["uri"])
-            if not path.is_file() or storage.hash_file(path) != row["xxh3_128"]:
+            file = SourceFile(**row)
+            path = kept_copy(file)
+            if not (file.is_remote or _is_as_listed(path, file)):
                 raise InputError(
                     f"screen: {path} is missing or has changed since {listing.name} listed it; "
                     "run again, which lists it anew"
                 )
             files[row["name"]] = path
     return files
+
+
+def _is_as_listed(path: Path, file: SourceFile) -> bool:
+    return path.is_file() and storage.hash_file(path) == file.xxh3_128

@@ -15,23 +15,27 @@ import pyarrow as pa
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines import schemas
+from pipelines import schemas, storage
 from pipelines.errors import InputError
 from pipelines.found_files import FoundFile, files_of
 from pipelines.installed_packages import ALL, package_files
 from pipelines.ledger import Count, Ledger
 from pipelines.listed_files import DroppedFile, SourceFile, Survey
+from pipelines.remote.addresses import check_address, is_remote
+from pipelines.remote.copies import downloaded
+from pipelines.remote.listing import Version, files_at
 from pipelines.shards import ShardFiles
-from pipelines.source_hashes import SourceHashes
+from pipelines.source_hashes import SourceHashes, Stamp
 from pipelines.workspace import Progress, StageOutput, Workspace
 
 
 class SourceConfig(BaseModel):
-    """Which files: paths on this machine, or the documentation in installed packages."""
+    """Which files: on this machine, on servers, or the documentation in installed packages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     paths: tuple[str, ...] = ()
-    """Files, folders and patterns, relative to where the command runs."""
+    """Files, folders and patterns, relative to where the command runs; or addresses of them:
+    s3://, gs://, hf://datasets/OWNER/NAME, and https:// of single files."""
     format: Literal[
         "auto", "jsonl", "lines", "parquet", "arrow", "text", "html", "warc", "installed_packages"
     ] = "auto"
@@ -85,12 +89,9 @@ class SourceConfig(BaseModel):
                 f"format '{self.format}' without paths; name files, folders or patterns, for "
                 "example paths: [data/*.jsonl.gz]"
             )
-        remote = [path for path in self.paths if "://" in path]
-        if remote:
-            raise ValueError(
-                f"paths: found the address {remote[0]!r}; this version reads local files: "
-                "mount or copy them, and name the path"
-            )
+        for path in self.paths:
+            if is_remote(path):
+                check_address(path)
 
 
 def survey(config: SourceConfig, base: Path, cache: Path | None = None) -> Survey:
@@ -105,28 +106,54 @@ def survey(config: SourceConfig, base: Path, cache: Path | None = None) -> Surve
     hashes = SourceHashes(cache)
     files: list[SourceFile] = []
     dropped: list[DroppedFile] = []
-    for found in sorted(_found(config, base), key=lambda file: (file.name, file.path)):
-        status = _status(found.path)
-        size = status.st_size if status is not None else 0
-        rule = found.dropped or ("" if status is not None else "not_a_file")
-        if status is None or rule:
+    versions = _versions(config)
+    on_disk = _found(config, base)
+    everything = [*on_disk, *(found for found, _ in versions.values())]
+    for found in sorted(everything, key=lambda file: (file.name, file.path)):
+        remote = versions.get(found.path)
+        size, content, rule = (
+            _measured_remote(found, remote[1], hashes) if remote else _measured(found, hashes)
+        )
+        if rule:
             dropped.append(DroppedFile(name=found.name, uri=found.path, bytes=size, rule=rule))
             continue
         if files and files[-1].name == found.name:
             raise _same_name(found, files[-1])
-        files.append(  # ten thousand of them, all made here: nothing to validate
-            SourceFile.model_construct(
-                name=found.name,
-                uri=found.path,
-                format=found.format,  # type: ignore[arg-type]  # one of FileFormat by construction
-                bytes=size,
-                xxh3_128=hashes.of(found.path, status),
-            )
-        )
+        files.append(_listed(found, size, content))
     hashes.save()
     if not files:
         raise _nothing_left(config, dropped)
     return Survey(files=tuple(files), dropped=tuple(dropped))
+
+
+def listed_unhashed(config: SourceConfig, base: Path) -> list[SourceFile]:
+    """Return the files of a source without a look into them: `xxh3_128` is '' for local ones.
+
+    Raises:
+        InputError: as `survey`, but for names that occur twice.
+    """
+    files = []
+    for found, version in _versions(config).values():
+        size, content, rule = _measured_remote(found, version, SourceHashes())
+        if not rule:
+            files.append(_listed(found, size, content))
+    for found in _found(config, base):
+        status = _status(found.path)
+        if status is not None and not found.dropped:
+            files.append(_listed(found, status.st_size, ""))
+    if not files:
+        raise _nothing_left(config, [])
+    return sorted(files, key=lambda file: (file.name, file.uri))
+
+
+def _listed(found: FoundFile, size: int, content: str) -> SourceFile:
+    return SourceFile.model_construct(  # ten thousand of them, all made here: nothing to validate
+        name=found.name,
+        uri=found.path,
+        format=found.format,  # type: ignore[arg-type]  # one of FileFormat by construction
+        bytes=size,
+        xxh3_128=content,
+    )
 
 
 def listing(config: SourceConfig, base: Path, cache: Path | None = None) -> list[SourceFile]:
@@ -134,11 +161,55 @@ def listing(config: SourceConfig, base: Path, cache: Path | None = None) -> list
     return list(survey(config, base, cache).files)
 
 
+def _versions(config: SourceConfig) -> dict[str, tuple[FoundFile, Version]]:
+    """Return the files on servers by address, each under the first path that names it."""
+    forced = None if config.format == "auto" else config.format
+    found: dict[str, tuple[FoundFile, Version]] = {}
+    for address in filter(is_remote, config.paths):
+        for file, version in files_at(address, forced):
+            found.setdefault(file.path, (file, version))
+    return found
+
+
+def _measured(found: FoundFile, hashes: SourceHashes) -> tuple[int, str, str]:
+    """Return size, hash and the rule that keeps a file out, '' where it is listed."""
+    status = _status(found.path)
+    if status is None:
+        return 0, "", found.dropped or "not_a_file"
+    if found.dropped:
+        return status.st_size, "", found.dropped
+    return status.st_size, hashes.of(found.path, status), ""
+
+
+def _measured_remote(
+    found: FoundFile, version: Version, hashes: SourceHashes
+) -> tuple[int, str, str]:
+    """Return the same of a file on a server: its version there, else the hash of its content."""
+    if found.dropped or version.name:
+        return version.bytes or 0, version.name, found.dropped
+    size = version.bytes
+
+    def read() -> str:
+        nonlocal size
+        with downloaded(found.path) as copy:
+            size = copy.stat().st_size
+            return storage.hash_file(copy)
+
+    if version.bytes is None or version.changed_ns is None:
+        content = read()
+    else:
+        stamp = Stamp(version.bytes, version.changed_ns, version.changed_ns)
+        content = hashes.remembered(found.path, stamp, read)
+    assert size is not None
+    return size, content, ""
+
+
 def _found(config: SourceConfig, base: Path) -> list[FoundFile]:
     if config.format == "installed_packages":
         found = package_files(config.packages, config.max_bytes_per_package)
     else:
-        found = files_of(config.paths, base, None if config.format == "auto" else config.format)
+        paths = tuple(path for path in config.paths if not is_remote(path))
+        found = files_of(paths, base, None if config.format == "auto" else config.format)
     for file in found:
         try:
             file.path.encode()

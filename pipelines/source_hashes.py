@@ -8,7 +8,9 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pydantic_core
 
@@ -17,6 +19,14 @@ from pipelines.errors import InputError, StoreError
 
 FILE = "source-hashes.json"
 _RACY_NS = 2_000_000_000
+
+
+class Stamp(NamedTuple):
+    """What tells that a file is as it was when it was hashed."""
+
+    bytes: int
+    changed_ns: int
+    status_changed_ns: int
 
 
 class SourceHashes:
@@ -29,19 +39,28 @@ class SourceHashes:
 
     def of(self, path: str, status: os.stat_result) -> str:
         """Return the xxh3-128 of a file whose status was just read; InputError if unreadable."""
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+        def read() -> str:
+            try:
+                return storage.hash_file(Path(path))
+            except OSError as error:
+                raise InputError(
+                    f"source: cannot read {path}: {error.strerror or error}. "
+                    "Change its permissions, or leave it out of `paths`."
+                ) from error
+
+        return self.remembered(
+            path, Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns), read
+        )
+
+    def remembered(self, path: str, stamp: "Stamp", read: Callable[[], str]) -> str:
+        """Return the hash of a file as remembered for its stamp, else as `read` gives it."""
         known = self._known.get(path)
-        if known is not None and known[:3] == stamp:
+        if known is not None and tuple(known[:3]) == stamp:
             return str(known[3])
         started = time.time_ns()
-        try:
-            digest = storage.hash_file(Path(path))
-        except OSError as error:
-            raise InputError(
-                f"source: cannot read {path}: {error.strerror or error}. "
-                "Change its permissions, or leave it out of `paths`."
-            ) from error
-        if started - status.st_mtime_ns >= _RACY_NS:
+        digest = read()
+        if started - stamp.changed_ns >= _RACY_NS:
             self._learned[path] = [*stamp, digest]
         return digest
 
@@ -49,7 +68,11 @@ class SourceHashes:
         """Remember what was learned; forget files that are gone."""
         if self._path is None or not self._learned:
             return
-        kept = {path: entry for path, entry in self._known.items() if os.path.exists(path)}
+        kept = {
+            path: entry
+            for path, entry in self._known.items()
+            if "://" in path or os.path.exists(path)
+        }
         payload = json.dumps({**kept, **self._learned}, separators=(",", ":")).encode()
         with contextlib.suppress(StoreError):  # an unwritable memory costs time, never a result
             storage.write_bytes(self._path, payload)

@@ -4,6 +4,7 @@ Text never crosses the object store: what travels through Ray Data is the unit's
 the way in and the shard's record on the way out. A unit with an intact record is not run again.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,9 +52,15 @@ def run_units(
     records = load_records(workspace.root, [payload["shard"] for payload in payloads])
     pending = [payload for payload in payloads if payload["shard"] not in records]
 
+    started, read = time.monotonic(), 0
+
     def finished(record: ShardRecord) -> None:
+        nonlocal read
         records[record.shard] = record
-        workspace.on_progress(Progress(len(records), len(payloads), unit))
+        read += record.ledger.entered.bytes
+        rate = read / 1e6 / max(time.monotonic() - started, 1e-9)
+        note = f"{rate:,.1f} MB/s" if read else ""
+        workspace.on_progress(Progress(len(records), len(payloads), unit, note))
 
     if pending:
         workspace.on_progress(Progress(len(records), len(payloads), unit))

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import yaml
 
 from pipelines.filter import FilterConfig, rules_of
+from pipelines.remote.addresses import is_remote
 from pipelines.shards import read_table
 from workflows.artifact import Artifact, all_artifacts
 from workflows.code.closure import closure, difference
@@ -28,7 +29,7 @@ STAGE = "clean"
 
 
 def recipe_text(
-    inputs: Sequence[Path], out: Path, config: Mapping[str, Any], *, dedup: str, workers: int
+    inputs: Sequence[str], out: Path, config: Mapping[str, Any], *, dedup: str, workers: int
 ) -> str:
     """Return the recipe of a job as YAML; paths are absolute, so that it runs from anywhere."""
     resources = {"workers": workers}
@@ -36,7 +37,7 @@ def recipe_text(
     stages: dict[str, Any] = {
         "documents": {
             "kind": "source",
-            "config": {"paths": [str(path.absolute()) for path in inputs]},
+            "config": {"paths": [_from_anywhere(path) for path in inputs]},
         },
         "text": {"kind": "extract", "needs": "documents", "resources": resources},
         STAGE: {
@@ -52,6 +53,10 @@ def recipe_text(
     value = {"name": "filter", "store": str(out.absolute()), "stages": stages}
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     return f"# Written by `llada filter`; `llada run {RECIPE}` does the same.\n{text}"
+
+
+def _from_anywhere(path: str) -> str:
+    return path if is_remote(path) else str(Path(path).expanduser().absolute())
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,13 @@ def shares(artifact: Artifact) -> list[RuleShare]:
     counts = _Counts()
     for path in artifact.as_input().paths("rejects"):
         counts.add(read_table(path, ["rule", "failed_rules"]))
+    return counts.shares()
+
+
+def counted(dropped: pa.Table) -> list[RuleShare]:
+    """Return what each rule did to a table of dropped documents; see `shares`."""
+    counts = _Counts()
+    counts.add(dropped)
     return counts.shares()
 
 

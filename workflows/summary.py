@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.ledger import Change
+from pipelines.ledger import Change, Count
 from pipelines.storage import StorePath, relative
 from workflows.artifact import Artifact, Manifest
 
@@ -48,17 +48,23 @@ def funnel(manifests: Iterable[Manifest]) -> str:
             lines.append(f"    {'copies added':<34}{ledger.added.rows:>8,}")
         ranked = sorted(ledger.dropped.items(), key=lambda item: -item[1].rows)
         for rule, count in ranked[:_RULES_SHOWN]:
-            share = count.rows / ledger.entered.rows
-            lines.append(f"    {rule:<34}{count.rows:>8,}  {share:>6.1%}  {_bar(share)}")
+            lines.append(_dropped(rule, count, ledger.entered.rows))
         if len(ranked) > _RULES_SHOWN:
-            rest = sum(count.rows for _, count in ranked[_RULES_SHOWN:])
+            rest = sum((count for _, count in ranked[_RULES_SHOWN:]), start=Count())
             label = f"{len(ranked) - _RULES_SHOWN} more rules"
-            lines.append(f"    {label:<34}{rest:>8,}  {rest / ledger.entered.rows:>6.1%}")
+            lines.append(_dropped(label, rest, ledger.entered.rows))
         lines += [
             f"    {f'edited: {edit}':<34}{change.rows:>8,}  {_bytes_changed(change)}"
             for edit, change in ledger.edited.items()
         ]
     return "\n".join(lines)
+
+
+def _dropped(rule: str, count: Count, entered: int) -> str:
+    """Return what a rule dropped: documents, their share of those that entered, MB of text."""
+    share = count.rows / entered
+    size = f"{count.bytes / 1e6:>8.2f} MB"
+    return f"    {rule:<34}{count.rows:>8,}  {share:>6.1%}{size}  {_bar(share)}".rstrip()
 
 
 def _bytes_changed(change: Change) -> str:

@@ -12,8 +12,10 @@ HOW_IT_RUNS = frozenset(
     {
         "micro_batch_size",
         "zero_stage",
-        "activation_checkpointing",
         "checkpoint_every",
+        "activation_checkpointing",
+        "offload_optimizer",
+        "compile",
         "validate_every",
         "validation_rows",
     }
@@ -66,8 +68,13 @@ class Optimisation(BaseModel):
         default="bf16", description="forward; masters stay fp32"
     )
     activation_checkpointing: bool = Field(
-        default=False,
-        description="compute each block again in the backward pass: less memory, a third more time",
+        default=False, description="compute layers again in the backward pass: equal to the bit"
+    )
+    offload_optimizer: bool = Field(
+        default=False, description="AdamW and its state in host memory; needs a GPU to free"
+    )
+    compile: bool = Field(
+        default=False, description="torch.compile each layer; equal up to rounding, stages 1 and 2"
     )
     checkpoint_every: int = Field(
         default=1000, gt=0, description="steps; the last step always has one"
@@ -86,6 +93,12 @@ class Optimisation(BaseModel):
             msg = (
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size "
                 f"{self.micro_batch_size}; choose a divisor of the batch size"
+            )
+            raise ValueError(msg)
+        if self.compile and self.zero_stage == 3:
+            msg = (
+                "compile with zero_stage 3: it gathers weights by hooks inside the layers, which "
+                "a compiled layer would skip; use zero_stage 1 or 2, or compile: false"
             )
             raise ValueError(msg)
         return self

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from llada.diffusion import CHUNK_ROWS
 from llada.model import MaskPredictor
-from llada.training import zero_state
+from llada.training import out_of_memory, zero_state
 from llada.training.batch import Batch
 from llada.training.config import TrainingConfig
+from llada.training.errors import TrainingError
 from llada.training.metrics import Measured
 from llada.training.objective import Objective
 from llada.training.state_files import read_state, write_state
@@ -45,19 +46,32 @@ class Engine:
     def __init__(
         self, model: MaskPredictor, training: TrainingConfig, *, accumulation: int
     ) -> None:
-        """Shard `model` over the ranks of the environment (RANK, WORLD_SIZE, MASTER_ADDR, ...)."""
+        """Shard `model` over the ranks of the environment (RANK, WORLD_SIZE, MASTER_ADDR, ...).
+
+        Raises:
+            TrainingError: a setting needs a GPU and there is none, or memory does not suffice.
+        """
         # ZeRO-3 gathers the head on every call: all ranks must call it equally often, and the
         # number of chunks follows from the number of masked rows, which differs between them.
         chunk_rows = 2**31 if training.zero_stage == _SHARDS_WEIGHTS else CHUNK_ROWS
-        engine, *_ = deepspeed.initialize(
-            model=Objective(model.float(), chunk_rows),
-            optimizer=torch.optim.AdamW(
-                _decay_groups(model, training.weight_decay), betas=training.betas
-            ),
-            config=_deepspeed_config(training, accumulation, _size(model)),
+        self._training, self._world = training, dist.get_world_size()
+        _require_gpu(training)
+        model.checkpoint_activations = training.activation_checkpointing
+        if training.compile:
+            for block in model.model.transformer.blocks:
+                block.compile()
+        optimizer = torch.optim.AdamW(
+            _decay_groups(model, training.weight_decay),
+            betas=training.betas,
+            fused=True if torch.cuda.is_available() else None,
         )
+        with out_of_memory.named(training, self._world):
+            engine, *_ = deepspeed.initialize(
+                model=Objective(model.float(), chunk_rows),
+                optimizer=optimizer,
+                config=_deepspeed_config(training, accumulation, _size(model)),
+            )
         self._engine: Any = engine
-        self._world = dist.get_world_size()
 
     @property
     def device(self) -> torch.device:
@@ -75,11 +89,12 @@ class Engine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
         totals = self._no_totals()
-        for batch in batches:
-            loss, tallied = self._forward(batch)
-            self._engine.backward(loss * self._world, scale_wrt_gas=False)
-            self._engine.step()
-            totals += torch.cat([loss.detach()[None], tallied])
+        with out_of_memory.named(self._training, self._world):
+            for batch in batches:
+                loss, tallied = self._forward(batch)
+                self._engine.backward(loss * self._world, scale_wrt_gas=False)
+                self._engine.step()
+                totals += torch.cat([loss.detach()[None], tallied])
         dist.all_reduce(totals)
         norm = self._engine.get_global_grad_norm()
         loss_, *tallied_ = totals.tolist()
@@ -92,7 +107,7 @@ class Engine:
         """
         totals = self._no_totals()
         self._engine.eval()
-        with torch.no_grad():
+        with torch.no_grad(), out_of_memory.named(self._training, self._world):
             for batch in batches:
                 totals[0] += self._forward(batch)[0]
         self._engine.train()
@@ -135,11 +150,21 @@ def _decay_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     ]
 
 
+def _require_gpu(training: TrainingConfig) -> None:
+    if training.offload_optimizer and not torch.cuda.is_available():
+        msg = (
+            "offload_optimizer moves AdamW's state from the GPU to the host's memory; found no "
+            "GPU here, so there is nothing to free: leave it out, or train on a GPU"
+        )
+        raise TrainingError(msg)
+
+
 def _size(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _deepspeed_config(training: TrainingConfig, accumulation: int, size: int) -> dict[str, Any]:
+    offload = {"offload_optimizer": {"device": "cpu", "pin_memory": True}}
     return {
         "train_micro_batch_size_per_gpu": training.micro_batch_size,
         "gradient_accumulation_steps": accumulation,
@@ -148,7 +173,10 @@ def _deepspeed_config(training: TrainingConfig, accumulation: int, size: int) ->
             "stage": training.zero_stage,
             "overlap_comm": False,
             "reduce_bucket_size": min(size, _LARGEST_BUCKET),  # allocated whole, every step
+            **(offload if training.offload_optimizer else {}),
         },
+        # Its own AdamW for the host is compiled at first use; torch's fused one is there already.
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": training.precision == "bf16"},
         "steps_per_print": 10**9,
     }

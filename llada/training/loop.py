@@ -51,9 +51,7 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
 def _go_on(job: TrainingJob, rows: _Rows, checkpoints: Checkpoints, attempt: str | None) -> bool:
     """Train from the newest checkpoint; return whether a spike threw the run back."""
     root, training = Path(job.checkpoint_dir), job.training
-    model = _initial_model(job)
-    model.checkpoint_activations = training.activation_checkpointing
-    engine = Engine(model, training, accumulation=len(rows.micro_batches))
+    engine = Engine(_initial_model(job), training, accumulation=len(rows.micro_batches))
     last = checkpoints.restore(engine.load)
     first, tokens, held_up = (last.step, last.tokens, 0.0) if last else (0, 0, 0.0)
     course = Course(root, training, first)

@@ -24,7 +24,7 @@ from llada.training.record import (
 if TYPE_CHECKING:
     from ray.train.v2.api.callback import RayTrainCallback
 
-STALL_SECONDS = 30.0
+STALL_SECONDS = 45.0
 _POLL_SECONDS = 0.5
 _LAST_LINES = 12
 _RAY_TRAIN = {
@@ -47,6 +47,7 @@ class _Group(NamedTuple):
     run: str
     workers: int
     cpus_per_worker: float
+    gpus_per_worker: float
     storage: str
     max_failures: int
 
@@ -62,6 +63,7 @@ def train(
     on_metrics: Callable[[StepMetrics], None],
     on_poll: Callable[[], None] = lambda: None,
     stall_seconds: float = STALL_SECONDS,
+    gpus_per_worker: float = 0.0,
 ) -> TrainingReport:
     """Train until the final weights lie in `job.output_dir`, from where an earlier call stopped.
 
@@ -91,7 +93,9 @@ def train(
     # A task of its own: Ctrl-C stays the caller's, and cancelling it ends the whole group whatever
     # state Ray Train is in.
     fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, runtime_env={"env_vars": _RAY_TRAIN})
-    group = _Group(run, workers, cpus_per_worker, str(scratch.absolute()), max_failures)
+    group = _Group(
+        run, workers, cpus_per_worker, gpus_per_worker, str(scratch.absolute()), max_failures
+    )
     pending = fit.remote(job.model_dump_json(), group)
     try:
         while not ray.wait([pending], timeout=_POLL_SECONDS)[0]:
@@ -112,7 +116,7 @@ def train(
         shutil.rmtree(pulses, ignore_errors=True)
     _tell(tail, on_metrics)
     if failure:
-        raise TrainingError(_last_words(failure, job, max_failures))
+        raise TrainingError(_last_words(failure, job, workers, max_failures))
     _raise_if_given_up(Path(job.checkpoint_dir))
     if any(Path(sign).exists() for sign in job.stop_signs) and not _has_weights(job):
         raise TrainingStopped("it was asked to stop; the last step is kept as a checkpoint")
@@ -168,10 +172,14 @@ def _fit(job: str, group: _Group) -> str | None:
         train_loop_config={"job": job, "run": group.run},
         scaling_config=ScalingConfig(
             num_workers=group.workers,
-            use_gpu=False,
-            resources_per_worker={"CPU": group.cpus_per_worker},
+            use_gpu=group.gpus_per_worker > 0,
+            resources_per_worker=_each(group),
         ),
-        torch_config=TorchConfig(backend="gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+        torch_config=TorchConfig(
+            # What ranks tell each other about checkpoints lies in host memory on a GPU, too.
+            backend="cpu:gloo,cuda:nccl" if group.gpus_per_worker > 0 else "gloo",
+            timeout_s=_COLLECTIVE_TIMEOUT_S,
+        ),
         run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees the class of Train v1
             name=group.run,
             storage_path=group.storage,
@@ -185,6 +193,11 @@ def _fit(job: str, group: _Group) -> str | None:
     except TrainingFailedError as error:
         return str(error)
     return None
+
+
+def _each(group: _Group) -> dict[str, float]:
+    gpus = {"GPU": group.gpus_per_worker} if group.gpus_per_worker > 0 else {}
+    return {"CPU": group.cpus_per_worker, **gpus}
 
 
 def _worker(config: dict[str, str]) -> None:
@@ -228,8 +241,13 @@ def _tell(tail: Tail, on_metrics: Callable[[StepMetrics], None]) -> None:
         on_metrics(metrics)
 
 
-def _last_words(failure: str, job: TrainingJob, max_failures: int) -> str:
+def _last_words(failure: str, job: TrainingJob, workers: int, max_failures: int) -> str:
+    from llada.training.out_of_memory import advice
+
     lines = [line for line in failure.splitlines() if line.strip()][-_LAST_LINES:]
+    told = advice(job.training, workers)
+    if "out of memory" in failure.lower() and told not in failure:  # Ray ended a worker in time
+        lines.append(told)
     return (
         f"training failed, after {max_failures} restarts where the fault allowed one. Last lines "
         "of the failed worker:\n  " + "\n  ".join(lines) + "\nRemove the cause and run again: it "

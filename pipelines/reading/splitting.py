@@ -24,7 +24,7 @@ def portions_of(file: SourceFile, most_bytes: int) -> list[Portion]:
         FileNotFoundError: the file is gone.
     """
     splitter = SPLITTERS.get(file.format)
-    if splitter is None or file.bytes <= most_bytes:
+    if splitter is None or file.bytes <= most_bytes or not file.has_ranges:
         return [Portion(file=file)]
     ends: list[int | None] = [0, *splitter(file, most_bytes), None]
     return [Portion(file=file, start=start or 0, stop=stop) for start, stop in pairwise(ends)]

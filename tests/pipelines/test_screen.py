@@ -117,7 +117,10 @@ def test_only_what_is_configured_is_looked_up(folder: Path) -> None:
 
 def test_a_list_that_changed_after_it_was_listed_stops_the_stage(folder: Path) -> None:
     path = folder / "lists/sites/adult/domains"
-    row = {"name": "adult/domains", "uri": str(path), "xxh3_128": hash_file(path)}
+    row = {
+        "name": "adult/domains", "uri": str(path), "format": "lines",
+        "bytes": path.stat().st_size, "xxh3_128": hash_file(path),
+    }  # fmt: skip
     files = ShardFiles(folder / "listing", "00000", "aaaa")
     files.write_parquet(pa.Table.from_pylist([row]), "data")
     listing = InputArtifact("sites", "source", "d", folder / "listing", files.entries)

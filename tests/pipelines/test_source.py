@@ -273,6 +273,21 @@ def test_a_socket_is_no_file(base: Path) -> None:
             _names(base, "s.txt")
 
 
+def test_a_saved_dataset_is_what_it_says_it_is(base: Path) -> None:
+    files = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+    _tree(
+        base / "saved",
+        state_DOT_json=json.dumps(files),
+        dataset_info_DOT_json="{}",
+        **{"data-00000-of-00001_DOT_arrow": "x", "cache-5f_DOT_arrow": "a map() of long ago"},
+    )
+    assert _names(base, "saved") == ["data-00000-of-00001.arrow"]
+    rules = {
+        file.name: file.rule for file in source.survey(SourceConfig(paths=("saved",)), base).dropped
+    }
+    assert rules["cache-5f.arrow"] == "not_in_dataset"
+
+
 def test_a_file_name_that_is_no_text_is_refused(base: Path) -> None:
     (base / os.fsdecode(b"caf\xe9.txt")).write_text("x")
     with pytest.raises(InputError, match=r"caf\\udce9.txt' is not UTF-8"):
@@ -288,7 +303,11 @@ def test_a_file_name_that_is_no_text_is_refused(base: Path) -> None:
         ({"paths": ["a"], "max_bytes_per_package": 5}, "with `max_bytes_per_package`"),
         ({"paths": ["a", "a"]}, "paths: found 'a' twice"),
         ({"paths": [""]}, "paths: found an empty string"),
-        ({"paths": ["s3://bucket/x"]}, "address 's3://bucket/x'; this version reads local files"),
+        ({"paths": ["ftp://host/x"]}, "scheme 'ftp://'; allowed: s3://, gs://"),
+        ({"paths": ["s3://me:word@bucket/x"]}, "found credentials in an address of s3://"),
+        ({"paths": ["https://h/x.txt?X-Amz-Signature=f"]}, "found a query in an address"),
+        ({"paths": ["https://host"]}, "name a host or bucket, and what lies there"),
+        ({"paths": ["hf://squad"]}, "allowed is hf://datasets/OWNER/NAME"),
         ({"format": "installed_packages"}, "without packages; name distributions"),
         ({"format": "installed_packages", "packages": ["*", "numpy"]}, "already means all"),
         ({"format": "installed_packages", "packages": ["numpy"], "paths": ["a"]}, "with paths"),

@@ -22,7 +22,7 @@ GUIDES = sorted((PROJECT / "docs" / "guides").glob("*.md"))
 _BLOCK = re.compile(r"^```(?P<kind>yaml file=\S+|console)\n(?P<body>.*?)^```$", re.M | re.S)
 _HEAD, _TAIL = 14, 14
 _PROGRESS = re.compile(r"\(\d+%\)")
-_RULE = re.compile(r"\s+\S.*\s[\d,]+\s+[\d.]+%|  (ledger|metric|seconds) ")
+_RULE = re.compile(r"\s+\S.*\s[\d,]+\s+[\d.]+%|  (ledger|metric|seconds) |\s+it also fails ")
 _SCRATCH = re.compile(r"/tmp/llada-again-\w+")
 _OF_DOCUMENT = re.compile(r"^(source|text)\s{2,}.*")
 _HEX = re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,64}\b|\b\d{6,}\b")

@@ -52,9 +52,7 @@ def test_an_unknown_rule_is_named_with_the_nearest(filtered: Artifact) -> None:
 
 def test_the_recipe_that_is_written_is_the_job(tmp_path: Path) -> None:
     config = {"rules": ["gopher"], "limits": {"gopher_short_doc": 20.0}}
-    text = filtering.recipe_text(
-        [Path("in put")], tmp_path / "out", config, dedup="exact", workers=3
-    )
+    text = filtering.recipe_text(["in put"], tmp_path / "out", config, dedup="exact", workers=3)
     value = yaml.safe_load(text)
     assert list(value["stages"]) == ["documents", "text", "clean", "unique"]
     assert value["stages"]["documents"]["config"]["paths"] == [str(Path("in put").absolute())]
@@ -89,7 +87,7 @@ def test_the_job_s_own_result_is_asked_not_the_newest(tmp_path: Path) -> None:
     for limit in (2.0, 50.0, 2.0):  # the third run reuses the first
         limits = {"gopher_short_doc": limit, "gopher_enough_stop_words": 0.0}
         config = {"rules": ["gopher"], "min_language_score": 0.1, "limits": limits}
-        text = filtering.recipe_text([tmp_path / "data"], out, config, dedup="none", workers=1)
+        text = filtering.recipe_text([str(tmp_path / "data")], out, config, dedup="none", workers=1)
         out.mkdir(exist_ok=True)
         (out / "filter.yaml").write_text(text)
         recipe = load(out / "filter.yaml")

@@ -21,9 +21,9 @@ _JOB = ("rules", "languages", "min_language_score", "words", "dedup", "workers",
 
 
 @click.command("filter")
-@click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1)
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Where results are kept."
+    "--out", type=click.Path(path_type=Path), help="Where results are kept; not for --preview."
 )
 @click.option(
     "--rules",
@@ -54,25 +54,91 @@ _JOB = ("rules", "languages", "min_language_score", "words", "dedup", "workers",
     help="Only say what other --limit values would keep of the documents in --out: in seconds, "
     "from their stored statistics. Changes nothing.",
 )
+@click.option(
+    "--preview",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only judge N documents from all over the inputs, in seconds, and show what each rule "
+    "drops. Writes nothing.",
+)
 @options.as_json
-def filter_(inputs: tuple[Path, ...], out: Path, rejudge: bool, as_json: bool, **job: Any) -> None:
+def filter_(
+    inputs: tuple[str, ...],
+    out: Path | None,
+    rejudge: bool,
+    preview: int | None,
+    as_json: bool,
+    **job: Any,
+) -> None:
     """Keep the documents of INPUT... (files, folders, patterns) that are worth reading.
 
+    INPUT lies on this machine or elsewhere: s3://, gs://, hf://datasets/OWNER/NAME, https://.
     Formats go by extension: jsonl, Parquet, Arrow, text, HTML, WARC and WET, also as .gz and .zst.
     Run it again with another limit, and only what changed is done again.
     """
     from workflows import filtering
 
     limits = dict(_limit(text) for text in job["limits"])
+    if preview is not None:
+        _check_preview(inputs, rejudge)
+        _preview(inputs, preview, _config(job, limits), job["workers"], as_json)
+        return
+    if out is None:
+        raise click.MissingParameter(param_hint="'--out'", param_type="option")
     if rejudge:
         _rejudge(inputs, out, limits, as_json)
         return
     if not inputs:
         raise UsageError("nothing to filter: name files, folders or patterns before --out")
+    _check_addresses(inputs)
     text = filtering.recipe_text(
         inputs, out, _config(job, limits), dedup=job["dedup"], workers=job["workers"]
     )
     _report(_run(text, out, job["address"], say=not as_json), out, as_json)
+
+
+def _check_preview(inputs: tuple[str, ...], rejudge: bool) -> None:
+    if rejudge:
+        raise UsageError(
+            "--preview tries rules on a sample, --rejudge on all that was filtered: choose one"
+        )
+    if not inputs:
+        raise UsageError("nothing to preview: name files, folders or patterns")
+    _check_addresses(inputs)
+
+
+def _preview(
+    inputs: tuple[str, ...], documents: int, job: dict[str, Any], workers: int, as_json: bool
+) -> None:
+    from pydantic import ValidationError
+
+    from pipelines.filter import FilterConfig
+    from pipelines.source import SourceConfig
+    from workflows.preview import as_json as to_json
+    from workflows.preview import as_text, preview
+
+    try:
+        config, source = FilterConfig.model_validate(job), SourceConfig(paths=inputs)
+    except ValidationError as error:
+        raise UsageError(
+            f"filter: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        ) from error
+    found = preview(source, config, documents, Path.cwd())
+    if as_json:
+        click.echo(json.dumps(to_json(found), indent=1))
+    else:
+        click.echo(as_text(found, config, workers, lambda text: click.style(text, reverse=True)))
+
+
+def _check_addresses(inputs: tuple[str, ...]) -> None:
+    """Refuse what cannot be read before anything is written: an address may hold a credential."""
+    from pipelines.remote.addresses import check_address, is_remote
+
+    for path in filter(is_remote, inputs):
+        try:
+            check_address(path)
+        except ValueError as error:
+            raise UsageError(f"filter: {error}") from error
 
 
 def _limit(text: str) -> tuple[str, float]:
@@ -132,19 +198,6 @@ def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
     return drive(recipe, options.open_recipe(recipe), address, say=say)[STAGE]
 
 
-@click.command()
-@click.argument("ref")
-@click.option("--html", type=click.Path(path_type=Path), default="report.html", show_default=True)
-@options.store
-def report(ref: str, html: Path, store: str) -> None:
-    """Write what the filter REF did as one page: funnel, statistics, limits, documents at them."""
-    from pipelines.storage import store_root
-    from workflows.lineage.refs import resolve
-
-    _write_page(resolve(store_root(store), ref), html)
-    click.echo(f"report: {html}")
-
-
 def _write_page(artifact: "Artifact", path: Path) -> None:
     from pipelines.storage import write_bytes
     from workflows.report.facts import facts_of
@@ -167,7 +220,7 @@ def _report(artifact: "Artifact", out: Path, as_json: bool) -> None:
         click.echo(f"next: llada explain DOC_ID --store {out}   llada ui --store {out}")
 
 
-def _rejudge(inputs: tuple[Path, ...], out: Path, limits: dict[str, float], as_json: bool) -> None:
+def _rejudge(inputs: tuple[str, ...], out: Path, limits: dict[str, float], as_json: bool) -> None:
     from workflows import filtering
 
     if inputs or not limits:

@@ -68,7 +68,7 @@ def _by_rule(step: Step) -> str:
 def _besides(step: Step) -> Iterator[str]:
     failed = step.row.get("failed_rules") if step.fate == "dropped" else None
     if failed and len(failed) > 1:
-        yield f"it also fails {', '.join(failed[1:])}"
+        yield f"it also fails {', '.join(_with_values(step.row))}"
     if step.fate == "dropped" and step.row.get("duplicate_of"):
         yield f"it is a copy of {step.row['duplicate_of']}, which was kept"
     if step.fate == "dropped" and step.row.get("benchmark"):
@@ -81,6 +81,16 @@ def _besides(step: Step) -> Iterator[str]:
     if step.fate == "answered":
         right = "right" if step.row.get("right") else "wrong"
         yield f"the model's answer was {right}: {plain(str(step.row.get('text')))[:80]}"
+
+
+def _with_values(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each further rule that a document fails, with value and limit where they were kept."""
+    names = row["failed_rules"]
+    values = row.get("failed_values") or [None] * len(names)
+    limits = row.get("failed_limits") or [None] * len(names)
+    for name, value, limit in list(zip(names, values, limits, strict=True))[1:]:
+        known = value is not None and limit is not None
+        yield f"{name} = {_number(value)} (limit {_number(limit)})" if known else str(name)
 
 
 def trace_text(found: Trace, *, every: bool) -> str:
@@ -166,7 +176,10 @@ def trace_json(found: Trace, *, every: bool) -> dict[str, Any]:
 
 def _step_json(step: Step) -> dict[str, Any]:
     row = step.row if step.fate == "dropped" else {}
-    more = ("failed_rules", "duplicate_of", "benchmark", "benchmark_item", "benchmark_field")
+    more = (
+        "failed_rules", "failed_values", "failed_limits", "duplicate_of", "benchmark",
+        "benchmark_item", "benchmark_field",
+    )  # fmt: skip
     return {
         "stage": step.node.name,
         "kind": step.node.kind,

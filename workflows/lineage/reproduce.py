@@ -14,6 +14,7 @@ import yaml
 
 from pipelines import storage
 from pipelines.errors import InputError
+from pipelines.remote.addresses import is_remote
 from pipelines.source import SourceConfig, survey
 from pipelines.workspace import Executor, cache_of
 from workflows.artifact import Manifest
@@ -181,7 +182,9 @@ def _config(graph: ArtifactGraph, node: Node) -> Mapping[str, Any]:
             f"the files of {node.label} are not what was listed: {shown}{more}. Put the old files "
             "back: without them nothing after it can be the same."
         )
-    paths = [str(base / Path(path).expanduser()) for path in config.paths]
+    paths = [
+        path if is_remote(path) else str(base / Path(path).expanduser()) for path in config.paths
+    ]
     return {**artifact.manifest.config, "paths": paths}
 
 
@@ -190,7 +193,7 @@ def _base(config: SourceConfig, uri: str) -> Path:
     here = Path.cwd()
     wanted = Path(uri)
     for base in (here, *wanted.parents):
-        for path in config.paths:
+        for path in (path for path in config.paths if not is_remote(path)):
             named = base / Path(path).expanduser()
             fixed = Path(*takewhile(lambda part: not has_magic(part), named.parts))
             if wanted == fixed or fixed in wanted.parents:

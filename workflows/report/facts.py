@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -66,11 +67,7 @@ class Facts:
 
 def facts_of(artifact: Artifact) -> Facts:
     """Return the facts of a filter artifact; UsageError for another kind."""
-    if artifact.manifest.kind != "filter":
-        raise UsageError(
-            f"{artifact.folder.name} was made by the kind '{artifact.manifest.kind}'; a report "
-            "shows what a filter did: name a stage of kind filter"
-        )
+    check_is_filter(artifact)
     config = FilterConfig.model_validate(artifact.manifest.config)
     facts = Facts(artifact, shares(artifact))
     facts.rules = [RuleFacts(rule) for rule in rules_of(config).rules]
@@ -80,6 +77,16 @@ def facts_of(artifact: Artifact) -> Facts:
     _add_places(facts)
     _add_texts(facts, near)
     return facts
+
+
+def check_is_filter(artifact: Artifact) -> None:
+    """Raise UsageError for what a filter did not make."""
+    if artifact.manifest.kind != "filter":
+        raise UsageError(
+            f"{artifact.folder.name} was made by the kind '{artifact.manifest.kind}'; a report "
+            "shows what a filter did or how a model learnt: name a stage of kind filter, pretrain "
+            "or sft"
+        )
 
 
 class _Near:
@@ -174,17 +181,17 @@ def _texts(artifact: Artifact, wanted: set[str]) -> dict[str, tuple[bool, str]]:
     ids = pa.array(sorted(wanted), pa.string())
     for kept, role in ((True, "data"), (False, "rejects")):
         for path in artifact.as_input().paths(role):  # type: ignore[arg-type]
-            for row in _rows_with(path, ids):
+            for row in rows_with(path, ids, ["doc_id", "text"]):
                 found[row["doc_id"]] = (kept, row["text"])
     return found
 
 
-def _rows_with(path: StorePath, ids: pa.Array) -> Iterable[dict[str, str]]:
+def rows_with(path: StorePath, ids: pa.Array, columns: list[str]) -> Iterable[dict[str, Any]]:
     """Yield the rows of a file with one of the ids, a row group at a time, texts cut short."""
     with storage.local(path) as local, pq.ParquetFile(local) as file:
         for group in range(file.num_row_groups):
             here = pc.is_in(file.read_row_group(group, ["doc_id"])["doc_id"], value_set=ids)
             if pc.any(here).as_py():
-                rows = file.read_row_group(group, ["doc_id", "text"]).filter(here)
+                rows = file.read_row_group(group, columns).filter(here)
                 for row in rows.to_pylist():
-                    yield {"doc_id": row["doc_id"], "text": row["text"][:_TEXT_SHOWN]}
+                    yield {**row, "text": row["text"][:_TEXT_SHOWN]}

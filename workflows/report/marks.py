@@ -1,7 +1,10 @@
 """What of a text a rule looks at, as spans to mark; a statistic without a row marks nothing."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from filters.text import TextBatch
 
 Spans = list[tuple[int, int]]
 
@@ -34,6 +37,49 @@ def _repeated(separator: str) -> Callable[[str], Spans]:
     return find
 
 
+def _grams(size: int, choose: Callable[[list[str], int], Iterator[int]]) -> Callable[[str], Spans]:
+    """Mark runs of words: `choose` yields at which words the runs of `size` begin."""
+
+    def find(text: str) -> Spans:
+        content = text.encode()
+        bounds = TextBatch.of_text(text).word_spans(0).tolist()
+        words = [content[start:end].decode() for start, end in bounds]
+        spans: Spans = []
+        for at in choose(words, size):
+            start = len(content[: bounds[at][0]].decode())
+            end = start + len(content[bounds[at][0] : bounds[at + size - 1][1]].decode())
+            if spans and start < spans[-1][1]:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((start, end))
+        return spans
+
+    return find
+
+
+def _most_frequent(words: list[str], size: int) -> Iterator[int]:
+    """Yield where the run that is most frequent stands, each time; nothing where none repeats."""
+    runs = [tuple(words[at : at + size]) for at in range(len(words) - size + 1)]
+    if runs:
+        (most, count), *_ = Counter(runs).most_common(1)
+        if count > 1:
+            yield from (at for at, run in enumerate(runs) if run == most)
+
+
+def _seen_before(words: list[str], size: int) -> Iterator[int]:
+    """Yield where a run stands that stood before, as the statistic counts them: none twice."""
+    seen: set[str] = set()
+    at = 0
+    while at <= len(words) - size:
+        run = "".join(words[at : at + size])
+        if run in seen:
+            yield at
+            at += size
+        else:
+            seen.add(run)
+            at += 1
+
+
 _LINES = re.MULTILINE
 MARKS: Mapping[str, Callable[[str], Spans]] = {
     "hash_ratio": _pattern("#"),
@@ -42,6 +88,8 @@ MARKS: Mapping[str, Callable[[str], Spans]] = {
     "bullet_line_ratio": _pattern(r"^[ \t]*[•-]", _LINES),
     "alphabetic_token_ratio": _pattern(r"(?<!\S)[^\w\s]+(?!\S)|\d+"),
     "stop_words": _pattern(r"\b(?:the|be|to|of|and|that|have|with)\b"),
+    **{f"top_{n}_gram_character_ratio": _grams(n, _most_frequent) for n in (2, 3, 4)},
+    **{f"repeated_{n}_gram_character_ratio": _grams(n, _seen_before) for n in range(5, 11)},
     "repeated_paragraph_ratio": _repeated("\n{2,}"),
     "repeated_paragraph_character_ratio": _repeated("\n{2,}"),
     "repeated_line_ratio": _repeated("\n+"),

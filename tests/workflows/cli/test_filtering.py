@@ -37,6 +37,11 @@ def project(tmp_path: Path) -> Path:
         (["--out", "o", "--rejudge", "--limit", "a=3", "--words", "spacy"], 2, "--words asks for"),
         (["in", "--out", "o", "--rejudge"], 2, "leave the inputs away"),
         (["in", "--out", "in/a.jsonl"], 1, "a.jsonl"),
+        (["--preview", "5"], 2, "nothing to preview"),
+        (["in", "--preview", "5", "--rejudge"], 2, "choose one"),
+        (["in", "--preview", "5", "--rules", "gofer"], 2, "did you mean 'gopher'"),
+        (["nowhere", "--preview", "5"], 1, "nowhere"),
+        (["ftp://host/a.txt", "--out", "o"], 2, "allowed: s3://"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_told_in_a_sentence(
@@ -45,6 +50,21 @@ def test_wrong_use_is_told_in_a_sentence(
     done = llada("filter", *arguments, cwd=project, check=code)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_preview_writes_nothing(project: Path) -> None:
+    before = sorted(project.rglob("*"))
+    job = ["filter", "in", "--preview", "5", "--min-language-score", "0.1"]
+    told = json.loads(llada(*job, "--json", cwd=project).stdout)
+    assert told["documents"] == 5 == told["kept"] + sum(rule["reason"] for rule in told["rules"])
+    assert sorted(project.rglob("*")) == before
+
+
+def test_a_password_in_an_address_is_neither_shown_nor_written_down(project: Path) -> None:
+    done = llada("filter", "s3://me:pass-word-1@bucket/x", "--out", "o", cwd=project, check=2)
+    assert "found credentials in an address of s3://" in done.stderr
+    assert "pass-word-1" not in done.stdout + done.stderr
+    assert not (project / "o").exists()
 
 
 @pytest.mark.ray

@@ -207,3 +207,16 @@ def test_a_damaged_artifact_is_left_out_and_named(own_small: SmallStore) -> None
             shutil.rmtree(node.folder / "data")
     with pytest.raises(RefError, match=r"Left out was .*text"):
         trace(own_small.graph, doc_id)
+
+
+def test_other_rules_that_a_document_fails_are_told_with_value_and_limit(
+    small: SmallStore,
+) -> None:
+    rows = documents(small.node("clean"), "rejects")
+    row = next(row for row in rows if len(row["failed_rules"]) > 1)
+    steps = way_of(row["doc_id"], small.graph.store)
+    text = explain(steps)
+    for name, value, limit in zip(
+        row["failed_rules"][1:], row["failed_values"][1:], row["failed_limits"][1:], strict=True
+    ):
+        assert f"{name} = {value:.4g} (limit {limit:.4g})" in text

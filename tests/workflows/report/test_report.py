@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.filters import oracle
 from tests.support.documents import prose
 from tests.support.runs import load, runner
 from workflows.artifact import Artifact
@@ -129,3 +130,20 @@ def test_marks_lose_no_character(feature: str, text: str) -> None:
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
     plain = re.sub(r"</?mark>", "", marked(feature, text))
     assert plain == marked("no such statistic", text)
+
+
+@given(st.integers(5, 10), st.lists(st.sampled_from(["ab", "cd", "é", "字"]), max_size=60))
+def test_what_is_marked_of_repeated_runs_is_what_the_statistic_counts(
+    size: int, words: list[str]
+) -> None:
+    text = " ".join(words)
+    feature = f"repeated_{size}_gram_character_ratio"
+    marked_ = "".join(text[start:end] for start, end in spans_of(feature, text))
+    assert len("".join(marked_.split())) == oracle.repeats(oracle.words(text), size)
+
+
+def test_the_most_frequent_run_is_marked_wherever_it_stands() -> None:
+    text = "big cat, é big cat! the big cat"
+    spans = spans_of("top_2_gram_character_ratio", text)
+    assert [text[start:end] for start, end in spans] == ["big cat"] * 3
+    assert spans_of("top_2_gram_character_ratio", "each word once") == []

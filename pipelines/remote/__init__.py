@@ -1,0 +1,1 @@
+"""Source files that lie on servers: addresses, listings, reading by ranges, local copies."""

@@ -1,0 +1,99 @@
+"""A sample comes from all over a source, is the same each time, and costs little of it."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.errors import InputError
+from pipelines.preview import Sample, sample
+from pipelines.source import SourceConfig
+from tests.support.reading import response, warc_gz
+
+
+def _sample(*paths: Path, documents: int = 40) -> Sample:
+    return sample(SourceConfig(paths=tuple(map(str, paths))), documents, Path())
+
+
+def _numbers(found: Sample) -> list[int]:
+    return [int(text.split()[0]) for text in found.documents["text"].to_pylist()]
+
+
+def _line(number: int) -> bytes:
+    return json.dumps({"text": f"{number:06d} some words of a document " * 12}).encode()
+
+
+def _noise(number: int) -> str:
+    """Return words that do not compress."""
+    return " ".join(f"{random.Random(100 * number + k).getrandbits(200):x}" for k in range(12))
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    (tmp_path / "big.jsonl").write_bytes(b"\n".join(map(_line, range(12_000))))
+    return tmp_path / "big.jsonl"
+
+
+def test_places_are_spread_over_a_large_file_and_the_same_each_time(big: Path) -> None:
+    found = _sample(big)
+    numbers = _numbers(found)
+    assert len(numbers) == 40
+    assert min(numbers) < 1_000
+    assert max(numbers) > 11_000
+    assert len({number // 1_000 for number in numbers}) == 12
+    assert _sample(big).documents == found.documents
+
+
+def test_the_text_of_the_whole_is_told_from_slices(big: Path) -> None:
+    found = _sample(big)
+    truth = 12_000 * len(json.loads(_line(0))["text"])
+    assert found.bytes * found.read_text_bytes / found.read_bytes == pytest.approx(truth, rel=0.03)
+    assert found.read_bytes <= found.bytes
+
+
+def test_row_groups_are_drawn_from_all_over(tmp_path: Path) -> None:
+    texts = [f"{n:06d} {_noise(n)}" for n in range(4_000)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "p.parquet", row_group_size=100)
+    found = _sample(tmp_path)
+    assert len({number // 400 for number in _numbers(found)}) == 10
+    truth = sum(map(len, texts))
+    assert found.bytes * found.read_text_bytes / found.read_bytes == pytest.approx(truth, rel=0.1)
+
+
+def test_gzip_members_are_drawn_from_all_over(tmp_path: Path) -> None:
+    pages = [response(f"<p>{n:06d} {_noise(n)}</p>".encode()) for n in range(3_000)]
+    (tmp_path / "a.warc.gz").write_bytes(warc_gz(pages))
+    assert (tmp_path / "a.warc.gz").stat().st_size > 1 << 20
+    numbers = _numbers(_sample(tmp_path))
+    assert len({number // 300 for number in numbers}) >= 9
+
+
+def test_many_small_files_give_a_document_each(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number:03d}.txt").write_text(f"{number} and some words")
+    found = _sample(tmp_path)
+    assert len(set(_numbers(found))) == 40
+    assert found.places == 40
+
+
+def test_what_cannot_be_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
+    lines = b"\n".join(map(_line, range(50_000)))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines, 0, mtime=0))
+    found = _sample(tmp_path)
+    assert _numbers(found) == list(range(40))
+    assert found.read_bytes == 0  # it was not read to its end, so it tells nothing of the whole
+
+
+def test_few_documents_are_all_of_them_and_the_rest_is_counted(tmp_path: Path) -> None:
+    lines = [b'{"text": "1 one"}', b'{"text": cut', b'{"text": " "}', b'{"text": "2 two"}']
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    found = _sample(tmp_path)
+    assert _numbers(found) == [1, 2]
+    assert found.not_documents == {"broken_record": 1, "empty_text": 1}
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": cut')
+    with pytest.raises(InputError, match="no document at 1 places of 1 files: found 1 broken"):
+        _sample(tmp_path)

@@ -1,0 +1,184 @@
+"""What a filter would do, tried on a few documents in seconds: rules, examples, the whole job."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.bisection import apart
+from pipelines.documents import count_of
+from pipelines.filter import FilterConfig, Judge, rules_of
+from pipelines.preview import Sample, sample
+from pipelines.source import SourceConfig
+from workflows.filtering import RuleShare, breakdown, counted
+from workflows.lineage.plain import plain
+from workflows.report.marks import spans_of
+
+_EXAMPLES = 2
+_SHOWN = 240
+"""Characters of an example's text."""
+_BEFORE = 60
+"""Of these, so many before the first thing that counts."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A document that a rule drops, and how it fails it."""
+
+    doc_id: str
+    source: str
+    rule: str
+    feature: str
+    value: float | None
+    limit: float | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What rules do to a sample."""
+
+    sample: Sample
+    kept: int
+    kept_bytes: int
+    shares: list[RuleShare]
+    examples: list[Example]
+    """By rule, the one that is the reason most often first; of each the closest and the worst."""
+    megabytes_per_second: float
+    """Of text, of one core: reading and judging, without what is done once."""
+
+    @property
+    def documents(self) -> int:
+        """How many were judged."""
+        return count_of(self.sample.documents).rows
+
+    @property
+    def text_bytes(self) -> int | None:
+        """The text that all files hold, as far as the sample tells; None where it does not."""
+        one = self.sample
+        if not one.read_bytes:
+            return None
+        return round(one.bytes * one.read_text_bytes / one.read_bytes)
+
+
+def preview(source: SourceConfig, config: FilterConfig, documents: int, base: Path) -> Preview:
+    """Judge a sample of a source; nothing is written."""
+    judge = Judge(config)
+    started = time.process_time()
+    found = sample(source, documents, base)
+    reading = time.process_time() - started
+    judge(found.documents.slice(0, 1))  # loads what is compiled or trained, once a process
+    started = time.process_time()
+    judged, failed = apart(found.documents, judge)
+    seconds = reading + time.process_time() - started
+    kept, dropped, _ = map(pa.concat_tables, zip(*judged, strict=True))
+    dropped = pa.concat_tables([dropped, failed], promote_options="default")
+    size = _bytes(found.documents)
+    shares = counted(dropped)
+    return Preview(
+        found, kept.num_rows, _bytes(kept), shares, list(_examples(dropped, shares)),
+        size / 1e6 / max(seconds, 1e-9),
+    )  # fmt: skip
+
+
+def _bytes(documents: pa.Table) -> int:
+    return count_of(documents).bytes
+
+
+def _examples(dropped: pa.Table, shares: list[RuleShare]) -> Iterator[Example]:
+    columns = ["doc_id", "source", "rule", "feature", "value", "limit", "text"]
+    rows = sorted(dropped.select(columns).to_pylist(), key=_distance)
+    for share in shares:
+        of_rule = [row for row in rows if row["rule"] == share.rule]
+        for row in of_rule[:1] + of_rule[1:][-(_EXAMPLES - 1) :]:
+            yield Example(**row)
+
+
+def _distance(row: dict[str, Any]) -> tuple[float, str]:
+    value, limit = row["value"], row["limit"]
+    return (abs(value - limit) if value is not None and limit is not None else 0.0, row["doc_id"])
+
+
+def as_json(found: Preview) -> dict[str, Any]:
+    """Return a preview as JSON values."""
+    return {
+        "documents": found.documents,
+        "kept": found.kept,
+        "kept_bytes": found.kept_bytes,
+        "files": found.sample.files,
+        "file_bytes": found.sample.bytes,
+        "text_bytes": found.text_bytes,
+        "not_documents": dict(found.sample.not_documents),
+        "megabytes_per_second": round(found.megabytes_per_second, 1),
+        "rules": [asdict(share) for share in found.shares],
+        "examples": [{**asdict(one), "text": one.text[:_SHOWN]} for one in found.examples],
+    }
+
+
+def as_text(found: Preview, config: FilterConfig, workers: int, mark: Callable[[str], str]) -> str:
+    """Return a preview to read; `mark` makes what counts for a rule stand out."""
+    one = found.sample
+    aside = "".join(f", {count:,} {rule}" for rule, count in one.not_documents.most_common())
+    signs = {rule.name: "<" if rule.drop == "below" else ">" for rule in rules_of(config).rules}
+    lines = [
+        f"PREVIEW  {found.documents:,} documents of {one.places} places in {one.files:,} "
+        f"file{'s' * (one.files != 1)} ({one.bytes / 1e6:,.1f} MB){aside}",
+        "",
+        breakdown(found.documents, found.kept, found.shares),
+    ]
+    rule = ""
+    for example in found.examples:
+        if example.rule != rule:
+            rule = example.rule
+            lines += ["", f"{rule}  ({example.feature})"]
+        value = "" if example.value is None else f"{example.value:.4g} {signs.get(rule, '')} "
+        limit = "" if example.limit is None else f"{example.limit:.4g}"
+        lines.append(f"  {value}{limit}  {plain(example.source)}  {example.doc_id}")
+        lines.append(f"    {excerpt(example.feature, example.text, mark)}")
+    return "\n".join([*lines, "", _estimate(found, workers), "Nothing was written."])
+
+
+def _estimate(found: Preview, workers: int) -> str:
+    share = found.kept_bytes / max(1, _bytes(found.sample.documents))
+    rate = found.megabytes_per_second
+    head = f"ESTIMATE {share:.1%} of the text stays; one core reads and judges {rate:,.1f} MB/s"
+    total = found.text_bytes
+    if total is None:
+        return f"{head}. The files do not tell how much text they hold without reading them."
+    seconds = total / 1e6 / rate
+    return (
+        f"{head}: about {total / 1e6:,.1f} MB of text, {share * total / 1e6:,.1f} MB to stay, "
+        f"{_duration(seconds / workers)} on {workers} core{'s' * (workers != 1)} "
+        f"({seconds / 3600:,.2g} core-hours) and the start."
+    )
+
+
+def _duration(seconds: float) -> str:
+    for size, name in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {name}"
+    return f"{max(1.0, seconds):,.0f} s"
+
+
+def excerpt(feature: str, text: str, mark: Callable[[str], str]) -> str:
+    """Return part of a text on one line, from a little before the first thing that counts."""
+    spans = spans_of(feature, text[: 100 * _SHOWN])
+    start = max(0, spans[0][0] - _BEFORE) if spans else 0
+    stop, at = start + _SHOWN, start
+    pieces = ["… "] if start else []
+    for begin, end in spans:
+        if begin >= stop:
+            break
+        if begin >= at:
+            pieces += [_line(text[at:begin]), mark(_line(text[begin : min(end, stop)]))]
+            at = min(end, stop)
+    pieces.append(_line(text[at:stop]))
+    return "".join([*pieces, " …" if len(text) > stop else ""])
+
+
+def _line(text: str) -> str:
+    """Return text on one line; line feeds show, since rules count lines."""
+    return "".join(c if c.isprintable() else "⏎" if c == "\n" else " " for c in text)
