@@ -88,6 +88,7 @@ def _sizing(
             zero_stage=config.zero_stage,
             precision=config.precision,
             activation_checkpointing=config.activation_checkpointing,
+            offload_optimizer=config.offload_optimizer,
         )
         return size(
             model,
