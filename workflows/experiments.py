@@ -43,9 +43,8 @@ def _reversal(name: str, metrics: Mapping[str, float]) -> str:
         f"REVERSAL        {name}: right answers",
         f"    {'':<24}{'told one way':>16}{'both':>8}",
     ]
-    lines += [
-        f"    {asked:<24}{metrics[f'{way}_{_ONE_WAY}']:>16.1%}{metrics[f'{way}_{_BOTH_WAYS}']:>8.1%}"
-        for way, asked in _WAYS.items()
-        if f"{way}_{_ONE_WAY}" in metrics
-    ]
+    for way, asked in _WAYS.items():
+        if f"{way}_{_ONE_WAY}" in metrics:
+            one, both = metrics[f"{way}_{_ONE_WAY}"], metrics[f"{way}_{_BOTH_WAYS}"]
+            lines.append(f"    {asked:<24}{one:>16.1%}{both:>8.1%}")
     return "\n".join(lines)
