@@ -94,7 +94,9 @@ def _write(model: "MaskPredictor", tokenizer: Path, out: Path, form: Form) -> No
     for path in tokenizer.glob(f"{_TOKENIZER}*"):
         shutil.copyfile(path, out / path.name)
     model.to(torch.float32 if form.dtype == "float32" else torch.bfloat16)
-    model.save_pretrained(out, layout=form.layout, max_shard_bytes=_SHARD_BYTES)
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    at_once = None if size <= _SHARD_BYTES else _SHARD_BYTES
+    model.save_pretrained(out, layout=form.layout, max_shard_bytes=at_once)
 
 
 def _checkpoints(store: StorePath, name: str) -> Path:
