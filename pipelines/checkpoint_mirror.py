@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from llada.training.checkpoint import (
     COMPLETE,
+    JOB,
     MARKS,
     complete_checkpoints,
     completed_so_far,
@@ -32,6 +33,7 @@ from pipelines.storage import StorePath
 
 LOOK_SECONDS = 1.0
 _RECORDS = (METRICS, MARKS, INTERVENTIONS)
+_BESIDE = (*_RECORDS, JOB)  # what a checkpoint alone does not say: of which model it is
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +141,7 @@ class _Mirror:
         target = self._there / folder.name
         # The record is longer than the checkpoint needs by the time it is read: no harm, the
         # lines of steps that are computed again come later and count.
-        for source in (*(self._here / name for name in _RECORDS), *sorted(folder.iterdir())):
+        for source in (*(self._here / name for name in _BESIDE), *sorted(folder.iterdir())):
             if source.name != COMPLETE and source.exists():
                 _upload(source, target / source.name)
         storage.put_if_absent(target / COMPLETE, (folder / COMPLETE).read_bytes())

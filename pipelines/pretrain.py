@@ -140,8 +140,8 @@ def _train(
     start_from: str | None,
 ) -> StageOutput:
     output = workspace.root / f"model-{workspace.attempt}"
-    checkpoints = scratch(workspace.root / "checkpoints")
-    _carry_tokenizer(tokenizer, checkpoints)  # a checkpoint may be exported before the end
+    # Beside the checkpoints, here or in the bucket: one may be exported before the end.
+    _carry_tokenizer(tokenizer, workspace.root / "checkpoints")
     training = config.training(_steps(config, model, data))
     job = TrainingJob(
         objective=objective,
@@ -151,7 +151,7 @@ def _train(
         validation_shards=_shards(data, "validation") if training.validate_every else (),
         peak_flops=peak_flops(workspace.resources),
         training=training,
-        checkpoint_dir=str(checkpoints),
+        checkpoint_dir=str(scratch(workspace.root / "checkpoints")),
         output_dir=str(scratch(output)),
         stop_signs=_signs(workspace),
         retention=workspace.resources.checkpoints,
@@ -297,7 +297,7 @@ def _stopped_as_we_say_it() -> Iterator[None]:
         raise Stopped(str(stopped)) from stopped
 
 
-def _carry_tokenizer(artifact: InputArtifact, folder: Path) -> None:
+def _carry_tokenizer(artifact: InputArtifact, folder: StorePath) -> None:
     """Put the tokenizer beside the weights: a model without its tokenizer says nothing."""
     role: Literal["model", "aside"] = "model" if artifact.entries("model") else "aside"
     found = [path for path in artifact.paths(role) if path.name.startswith("tokenizer")]
