@@ -76,10 +76,13 @@ def run(command: str, folder: Path, remembered: dict[str, str]) -> list[str]:
 
 
 def remember(output: str, remembered: dict[str, str]) -> None:
-    """Keep what later commands need: the id of a dropped document, the ids of runs."""
+    """Keep what later commands need: the id of a dropped document, the first filter's artifact."""
     found = re.search(r"llada explain ([0-9a-f]{32})", output)
     if found:
         remembered["DOC_ID"] = found[1]
+    first = re.search(r"\bfilter/(clean-[0-9a-f]{12})\b", output)
+    if first:
+        remembered.setdefault("FIRST", first[1])
 
 
 def shortened(lines: list[str]) -> list[str]:
