@@ -120,6 +120,14 @@ _FOR_CPU: Mapping[str, object] = {
 }
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
+    "pico": {  # 0.68 M weights
+        "d_model": 64,
+        "n_layers": 3,
+        "n_heads": 2,
+        "n_kv_heads": 2,
+        "ffn_hidden": 192,
+        **_FOR_CPU,
+    },
     "nano": {  # 1.27 M weights
         "d_model": 96,
         "n_layers": 4,

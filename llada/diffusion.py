@@ -3,35 +3,36 @@
 Shapes: B batch, L sequence, M masked positions of the whole batch, D model width, V vocabulary.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 from torch.utils.checkpoint import checkpoint
 
+from llada import noise
 from llada.errors import LladaError
 from llada.likelihood import Likelihood, log_likelihood
-from llada.model import Predictor, hidden_and_head
+from llada.model import MaskPredictor, Predictor, hidden_and_head
+from llada.noise import EPS, mask_probability
 
 __all__ = [
+    "EPS",
     "Likelihood",
+    "MaskedLosses",
     "answer_positions",
+    "arm_loss",
     "corrupt",
     "log_likelihood",
     "mask_probability",
+    "masked_losses",
     "pretrain_loss",
     "sft_loss",
     "weighted_masked_loss",
 ]
 
-# The paper keeps p away from 0, where its weight 1/p would explode: no weight exceeds 1000.
-EPS = 1e-3
 # Rows of logits alive at once: 1024 x 126,464 in float32 are 0.5 GB.
 CHUNK_ROWS = 1024
-
-
-def mask_probability(t_B: Tensor, eps: float = EPS) -> Tensor:
-    """Return the probability p_B that a token is masked at time t: t itself, kept above eps."""
-    return (1.0 - eps) * t_B + eps
 
 
 def corrupt(
@@ -46,6 +47,13 @@ def corrupt(
     return x0_BL.masked_fill(masked_BL, mask_id), masked_BL
 
 
+class MaskedLosses(NamedTuple):
+    """The weighted sum, which has a gradient, and each masked position's cross-entropy, without."""
+
+    total: Tensor
+    ce_M: Tensor
+
+
 def weighted_masked_loss(
     model: Predictor,
     noisy_BL: Tensor,
@@ -58,18 +66,43 @@ def weighted_masked_loss(
 ) -> Tensor:
     """Return the *sum* over masked positions of weight times cross-entropy, in float32.
 
-    The caller divides, by a denominator that may span machines. Only masked rows reach the head,
-    `chunk_rows` at a time; the logits of all but one chunk are recomputed in the backward pass.
+    (A float64 model is scored in float64.) The caller divides, by a denominator that may span
+    machines. Only masked rows reach the head, `chunk_rows` at a time; the logits of all but one
+    chunk are recomputed in the backward pass.
     Where nothing is masked the sum is exactly zero and still has a gradient (zero) everywhere.
     """
-    hidden_BLD, head = hidden_and_head(model, noisy_BL, attention_mask)
+    return masked_losses(
+        model,
+        noisy_BL,
+        targets_BL,
+        masked_BL,
+        weight_BL,
+        attention_mask=attention_mask,
+        chunk_rows=chunk_rows,
+    ).total
 
-    def chunk_loss(hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor) -> Tensor:
-        logits_MV = head(hidden_MD).float()
-        return (weight_M * F.cross_entropy(logits_MV, target_M, reduction="none")).sum()
+
+def masked_losses(
+    model: Predictor,
+    noisy_BL: Tensor,
+    targets_BL: Tensor,
+    masked_BL: Tensor,
+    weight_BL: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> MaskedLosses:
+    """Return `weighted_masked_loss` and what it sums, in the order of the masked positions."""
+    hidden_BLD, head = hidden_and_head(model, noisy_BL, attention_mask)
+    precision = torch.promote_types(hidden_BLD.dtype, torch.float32)
+
+    def chunk_loss(hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor) -> tuple[Tensor, Tensor]:
+        logits_MV = head(hidden_MD).to(precision)
+        ce_M = F.cross_entropy(logits_MV, target_M, reduction="none")
+        return (weight_M * ce_M).sum(), ce_M.detach()
 
     hidden_MD, target_M = hidden_BLD[masked_BL], targets_BL[masked_BL]
-    weight_M = weight_BL[masked_BL].float()
+    weight_M = weight_BL[masked_BL].to(precision)
     starts = range(0, max(len(target_M), 1), chunk_rows)  # an empty chunk keeps the graph alive
     chunks = [
         tuple(rows[start : start + chunk_rows] for rows in (hidden_MD, target_M, weight_M))
@@ -79,7 +112,8 @@ def weighted_masked_loss(
         losses = [chunk_loss(*chunk) for chunk in chunks]
     else:
         losses = [checkpoint(chunk_loss, *chunk, use_reentrant=False) for chunk in chunks]
-    return torch.stack(losses).sum()
+    totals, ces = zip(*losses, strict=True)
+    return MaskedLosses(torch.stack(totals).sum(), torch.cat(ces))
 
 
 def pretrain_loss(
@@ -89,17 +123,27 @@ def pretrain_loss(
     mask_id: int,
     rng: torch.Generator,
     eps: float = EPS,
+    times: str = "independent",
+    masks: str = "bernoulli",
     chunk_rows: int = CHUNK_ROWS,
 ) -> Tensor:
     """Return the pre-training loss (Eq. 3): cross-entropy over p, summed, over B * L.
 
     The divisor counts *all* positions, not the masked ones: that keeps it a bound on the
-    negative log-likelihood per token.
+    negative log-likelihood per token. `times` and `masks` are rows of the tables in `noise.py`:
+    the defaults are the paper's, the others estimate the same loss with less variance.
     """
-    t_B = _times(x0_BL, rng)
-    noisy_BL, masked_BL = corrupt(x0_BL, t_B, mask_id=mask_id, rng=rng, eps=eps)
-    weight_BL = (1.0 / mask_probability(t_B, eps))[:, None].expand_as(x0_BL)
-    loss = weighted_masked_loss(model, noisy_BL, x0_BL, masked_BL, weight_BL, chunk_rows=chunk_rows)
+    masked_BL, weight_B = _draw(
+        torch.ones_like(x0_BL, dtype=torch.bool), rng=rng, eps=eps, times=times, masks=masks
+    )
+    loss = weighted_masked_loss(
+        model,
+        x0_BL.masked_fill(masked_BL, mask_id),
+        x0_BL,
+        masked_BL,
+        weight_B[:, None].expand_as(x0_BL),
+        chunk_rows=chunk_rows,
+    )
     return loss / x0_BL.numel()
 
 
@@ -125,30 +169,77 @@ def sft_loss(
     mask_id: int,
     rng: torch.Generator,
     eps: float = EPS,
+    times: str = "independent",
+    masks: str = "bernoulli",
     chunk_rows: int = CHUNK_ROWS,
 ) -> Tensor:
     """Return the fine-tuning loss (Eq. 5) of rows holding prompt, answer and EOS padding.
 
     Prompts are never masked. `answer_lengths_B` counts the padding too, as in the paper: that is
     how the model learns to end. Each sample is divided by its answer length, then averaged.
+    `times` and `masks` are rows of the tables in `noise.py`; an exact count is one per answer.
     """
     answer_BL = answer_positions(ids_BL.shape[1], prompt_lengths_B, answer_lengths_B)
-    t_B = _times(ids_BL, rng)
-    noisy_BL, drawn_BL = corrupt(ids_BL, t_B, mask_id=mask_id, rng=rng, eps=eps)
-    masked_BL = drawn_BL & answer_BL
-    noisy_BL = torch.where(masked_BL, noisy_BL, ids_BL)
-    weight_B = 1.0 / (mask_probability(t_B, eps) * answer_lengths_B)
+    masked_BL, weight_B = _draw(answer_BL, rng=rng, eps=eps, times=times, masks=masks)
     loss = weighted_masked_loss(
         model,
-        noisy_BL,
+        ids_BL.masked_fill(masked_BL, mask_id),
         ids_BL,
         masked_BL,
-        weight_B[:, None].expand_as(ids_BL),
+        (weight_B / answer_lengths_B)[:, None].expand_as(ids_BL),
         chunk_rows=chunk_rows,
     )
     return loss / len(ids_BL)
 
 
-def _times(x0_BL: Tensor, rng: torch.Generator) -> Tensor:
-    """Draw one time per sequence, uniform in [0, 1)."""
-    return torch.rand(len(x0_BL), generator=rng, device=rng.device).to(x0_BL.device)
+def arm_loss(
+    model: MaskPredictor,
+    ids_BL: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Tensor:
+    """Return the next-token cross-entropy of the autoregressive baseline, over B * (L - 1).
+
+    `attention_mask` (B, L) is False on padding at the end of a row: it is neither read nor
+    predicted, and the divisor counts the predictions that are left.
+
+    Raises:
+        LladaError: the model sees both sides (each token would copy its right neighbour), or no
+            row has a second token.
+    """
+    if not model.config.causal:
+        raise LladaError(
+            "the autoregressive loss of a model with causal=False: every position sees the token "
+            "it has to predict; build the model with causal=True, or use pretrain_loss"
+        )
+    predicts_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
+    predicts_BL[:, :-1] = True if attention_mask is None else attention_mask[:, 1:].bool()
+    count = int(predicts_BL.sum())
+    if not count:
+        raise LladaError(
+            f"rows of {ids_BL.shape[1]} tokens with nothing to predict; "
+            f"the autoregressive loss needs 2 tokens or more in some row: use longer rows"
+        )
+    weight_BL = torch.ones(ids_BL.shape, device=ids_BL.device)
+    loss = weighted_masked_loss(
+        model,
+        ids_BL,
+        ids_BL.roll(-1, dims=1),
+        predicts_BL,
+        weight_BL,
+        attention_mask=attention_mask,
+        chunk_rows=chunk_rows,
+    )
+    return loss / count
+
+
+def _draw(
+    maskable_BL: Tensor, *, rng: torch.Generator, eps: float, times: str, masks: str
+) -> tuple[Tensor, Tensor]:
+    """Return masked_BL and its weight_B from the named rows of the tables of noise."""
+    device = maskable_BL.device
+    draw_B = torch.rand(len(maskable_BL), generator=rng, device=rng.device)
+    keys_BL = torch.rand(maskable_BL.shape, generator=rng, device=rng.device).to(device)
+    t_B = noise.times(times)(draw_B).to(device)
+    return noise.masks(masks)(t_B, keys_BL, maskable_BL, eps)

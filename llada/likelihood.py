@@ -66,7 +66,7 @@ def log_likelihood(
             for start in range(0, samples, batch_size)
         ]
     value_S = torch.cat(parts).double().cpu() * len(answer_A) / count_S.cpu()
-    stderr = 0.0 if len(answer_A) == 1 else _standard_error(value_S, count_S.cpu())
+    stderr = 0.0 if len(answer_A) == 1 else standard_error(value_S, count_S.cpu())
     return Likelihood(value_S.mean().item(), stderr)
 
 
@@ -109,8 +109,8 @@ def _restored(
     return torch.zeros(rows, device=log_p_N.device).index_add(0, row_N, log_p_N)
 
 
-def _standard_error(value_S: Tensor, count_S: Tensor) -> float:
-    """Estimate the error of the mean from neighbours in mask count.
+def standard_error(value_S: Tensor, order_S: Tensor) -> float:
+    """Estimate the error of the mean from neighbours in mask count (or anything it grows with).
 
     The counts are a systematic sample, not independent draws: the plain formula would charge the
     spread *between* counts, which the even spacing has removed. Differences of neighbours do not.
@@ -118,7 +118,7 @@ def _standard_error(value_S: Tensor, count_S: Tensor) -> float:
     samples = len(value_S)
     if samples == 1:
         return math.nan
-    step = value_S[count_S.argsort(stable=True)].diff()
+    step = value_S[order_S.argsort(stable=True)].diff()
     return math.sqrt(step.square().sum().item() / (2 * (samples - 1)) / samples)
 
 

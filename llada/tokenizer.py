@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from llada import vocab
+from llada.chat_template import CHAT_TEMPLATE
 from llada.errors import LladaError
 from llada.vocab import SPECIAL_TOKENS, SpecialIds
 
@@ -31,6 +32,9 @@ class Tokenizer:
             )
         # Special tokens written out in a text are encoded as the bytes they are.
         inner.encode_special_tokens = True
+        # A published file may tell to cut or to pad what is encoded: texts stay whole here.
+        inner.no_truncation()
+        inner.no_padding()
         self._inner = inner
         self.special = SpecialIds(
             bos=vocabulary[vocab.BOS],
@@ -73,9 +77,16 @@ class Tokenizer:
         path = Path(folder) / _FILE
         if not path.is_file():
             raise LladaError(
-                f"no {_FILE} in {folder}; give a folder that Tokenizer.save has written"
+                f"no {_FILE} in {folder}; give a folder that Tokenizer.save has written, "
+                f"or a published model's"
             )
-        return cls(tokenizers.Tokenizer.from_file(str(path)))
+        try:
+            inner = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library knows nothing narrower
+            raise LladaError(
+                f"{path} is no tokenizer that can be read ({error}); fetch it again"
+            ) from error
+        return cls(inner)
 
     def save(self, folder: str | Path) -> None:
         """Write `tokenizer.json`, and `tokenizer_config.json` for other readers."""
@@ -90,6 +101,7 @@ class Tokenizer:
             "cls_token": "[CLS]",
             "mask_token": vocab.MASK,
             "padding_side": "left",
+            "chat_template": CHAT_TEMPLATE,
             "clean_up_tokenization_spaces": False,
         }
         _replace(Path(folder) / "tokenizer_config.json", json.dumps(roles, indent=2) + "\n")

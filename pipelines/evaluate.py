@@ -222,6 +222,10 @@ def run(workspace: Workspace, config: EvaluateConfig) -> StageOutput:
         table = read_table(workspace.root / record.files[0].path)
         tables[task_of[record.shard]] += table.to_pylist()
     metrics, info = summary(tables)
+    # What compares measurements (the stage `scaling`) sees the artifacts it is given, not theirs.
+    trained = workspace.input("model").info
+    info["measured"] = metrics
+    info["trained"] = {key: trained.get(key) for key in ("model", "objective", "tokens")}
     return StageOutput(output.files, output.ledger, metrics, info, output.schema)
 
 

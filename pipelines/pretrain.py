@@ -1,34 +1,35 @@
 """Pre-training and SFT as stages: token shards or pairs in, a model in the published layout out.
 
 Training reads and writes local disk. For a store in a bucket the inputs are copied to this
-machine first, checkpoints stay here (`local_copies.scratch`) and the finished model is uploaded.
-So an interrupted training resumes on the machine it ran on, and with all workers on that machine;
-resuming elsewhere needs checkpoints in the store, which this does not do yet.
+machine first, checkpoints are written here (`local_copies.scratch`) and copied to the store as
+they appear (`checkpoint_mirror`), and the finished model is uploaded. So an interrupted training
+resumes on any machine. All workers of a training need one disk: for a bucket, one machine.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from llada.config import PRESETS, ModelConfig
+from llada.training.accelerators import accelerator
 from llada.training.config import Optimisation, TrainingConfig
+from llada.training.interventions import INTERVENTIONS
+from llada.training.job import StepMetrics, TrainingJob, TrainingReport
 from llada.training.length import Length
+from llada.training.record import ATTEMPTS, METRICS, read_metrics
 from llada.training.schedule import ScheduleConfig
+from llada.training.shards import Shard
 from pipelines.ledger import Count, Ledger
 from pipelines.local_copies import scratch
-from pipelines.shards import settle
+from pipelines.shards import FileEntry, Role, describe, settle
 from pipelines.stopping import Stopped
-from pipelines.storage import read_all, write_bytes
+from pipelines.storage import StorePath, read_all, write_bytes
 from pipelines.tokenize import tokenizer_files
-from pipelines.workspace import InputArtifact, Progress, StageOutput, Workspace
-
-if TYPE_CHECKING:
-    from llada.training.job import StepMetrics, TrainingJob
-
+from pipelines.workspace import InputArtifact, Progress, Resources, StageOutput, Workspace
 
 Objective = Literal["pretrain", "sft", "autoregressive"]
 
@@ -83,6 +84,8 @@ class SftConfig(TrainedStage):
 
     random_length_fraction: float = Field(default=0.0, ge=0, le=0)
     """SFT has no random lengths: the answer's own length counts."""
+    validate_every: None = None
+    """Pairs are held out as problems to be solved, which the kind evaluate does, not as ids."""
     schedule: ScheduleConfig = ScheduleConfig(
         peak=2.5e-5, warmup_steps=50, lower=None, decay_last=0.1, final=2.5e-6
     )
@@ -136,30 +139,28 @@ def _train(
     objective: Objective,
     start_from: str | None,
 ) -> StageOutput:
-    from llada.training.job import TrainingJob
-    from llada.training.ray_entry import train
-    from llada.training.shards import Shard
-
     output = workspace.root / f"model-{workspace.attempt}"
-    folder = data.bundle().folder()
-    shards = tuple(
-        Shard(path=str(folder / PurePosixPath(entry.path).name), rows=entry.rows)
-        for entry in data.entries()
-    )
+    checkpoints = scratch(workspace.root / "checkpoints")
+    _carry_tokenizer(tokenizer, checkpoints)  # a checkpoint may be exported before the end
     training = config.training(_steps(config, model, data))
     job = TrainingJob(
         objective=objective,
         model=model,
         init_from=start_from,
-        shards=shards,
+        shards=_shards(data, "data"),
+        validation_shards=_shards(data, "validation") if training.validate_every else (),
+        peak_flops=_peak_flops(workspace.resources),
         training=training,
-        checkpoint_dir=str(scratch(workspace.root / "checkpoints")),
+        checkpoint_dir=str(checkpoints),
         output_dir=str(scratch(output)),
         stop_signs=_signs(workspace),
+        retention=workspace.resources.checkpoints,
     )
-    losses = _run(workspace, job, train)
+    report = _run(workspace, job)
+    history = read_metrics(Path(report.metrics_path), report.steps)
+    losses = [line.loss for line in history]
     _carry_tokenizer(tokenizer, scratch(output))
-    files = settle(workspace.root, output, "model")
+    files = settle(workspace.root, output, "model") + _record(workspace.root, report)
     return StageOutput(
         files=files,
         ledger=_ledger(data, training),
@@ -168,15 +169,60 @@ def _train(
             "loss_last": sum(losses[-10:]) / len(losses[-10:]),
             "steps": training.steps,
             "parameters": model.parameter_count(),
+            "restarts": report.restarts,
+            "rollbacks": report.rollbacks,
+            "lost_seconds": report.lost_seconds,
+            **_held_out(history),
         },
         info={
             "folder": output.name,
             "objective": objective,
+            "tokens": training.steps * training.batch_size * model.max_sequence_length,
             "losses": losses,
             "model": model.model_dump(mode="json"),
         },
         schema="published LLaDA layout: config.json, model.safetensors, tokenizer.json",
     )
+
+
+def _shards(data: InputArtifact, role: Role) -> tuple[Shard, ...]:
+    entries = data.entries(role)
+    if not entries:
+        return ()
+    folder = data.bundle(role).folder()
+    return tuple(
+        Shard(path=str(folder / PurePosixPath(entry.path).name), rows=entry.rows)
+        for entry in entries
+    )
+
+
+def _peak_flops(resources: Resources) -> float | None:
+    """Return what the GPUs of all workers could do; None where nobody said which they are."""
+    if resources.gpu is None or not resources.gpus:
+        return None
+    return accelerator(resources.gpu).peak * resources.gpus
+
+
+def _held_out(history: Sequence[StepMetrics]) -> dict[str, float]:
+    measured = [line.val_loss for line in history if line.val_loss is not None]
+    return {"val_loss_last": measured[-1]} if measured else {}
+
+
+def _record(root: StorePath, report: TrainingReport) -> tuple[FileEntry, ...]:
+    """Keep the run's own log beside the weights: every step, start and rollback.
+
+    No part of the artifact's content: its seconds differ from run to run.
+    """
+    folder = Path(report.metrics_path).parent
+    entries = []
+    for name in (METRICS, ATTEMPTS, INTERVENTIONS):
+        if (folder / name).exists():
+            path = root / "aside" / name
+            content = (folder / name).read_bytes()
+            written = write_bytes(path, content)
+            rows = len(content.splitlines())
+            entries.append(describe(root, path, written, "aside", shard=name, rows=rows))
+    return tuple(entries)
 
 
 def _steps(config: TrainedStage, model: ModelConfig, data: InputArtifact) -> int:
@@ -190,35 +236,43 @@ def _steps(config: TrainedStage, model: ModelConfig, data: InputArtifact) -> int
 
 
 def rows_an_epoch(data: InputArtifact) -> int:
-    """Return what an epoch passes over: packed sequences, or dialogues (one of their turns each)."""
+    """Return what an epoch passes over: packed sequences, or dialogues (one turn of each)."""
     dialogues: int | None = data.info.get("dialogues")
     return dialogues or sum(entry.rows for entry in data.entries())
 
 
-def _run(workspace: Workspace, job: "TrainingJob", train: "Callable[..., object]") -> list[float]:
-    """Train and return the loss of every step, in order."""
-    losses: dict[int, float] = {}
+def _run(workspace: Workspace, job: TrainingJob) -> TrainingReport:
+    """Train, telling of every step."""
+    from llada.training.ray_entry import train
+
     total = job.training.steps
 
-    def on_metrics(metrics: "StepMetrics") -> None:
-        losses[metrics.step] = metrics.loss
-        workspace.on_metrics(metrics.step, _numbers(metrics))
+    def on_metrics(metrics: StepMetrics) -> None:
+        workspace.on_metrics(metrics.step, metrics.numbers())
         note = f"loss {metrics.loss:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
         workspace.on_progress(Progress(metrics.step + 1, total, "steps", note))
 
+    from pipelines.checkpoint_mirror import mirrored  # torch comes with it
+
     workspace.executor.connect()
-    with TemporaryDirectory(prefix="llada-train-") as scratch, _stopped_as_we_say_it():
-        train(
+    resources = workspace.resources
+    with (
+        TemporaryDirectory(prefix="llada-train-") as scratch,
+        _stopped_as_we_say_it(),
+        mirrored(Path(job.checkpoint_dir), workspace.root / "checkpoints", resources.checkpoints),
+    ):
+        return train(
             job,
-            workers=workspace.resources.workers,
-            cpus_per_worker=workspace.resources.cpus_per_worker,
+            workers=resources.workers,
+            cpus_per_worker=resources.cpus_per_worker,
             run_name=f"{workspace.stage}-{workspace.attempt}",
             scratch=Path(scratch),
-            max_failures=workspace.resources.max_failures,
+            max_failures=resources.max_failures,
             on_metrics=on_metrics,
             on_poll=workspace.stop.check,
+            stall_seconds=resources.stall_seconds,
+            gpus_per_worker=resources.gpus_per_worker,
         )
-    return [losses[step] for step in sorted(losses)]
 
 
 def _signs(workspace: Workspace) -> tuple[str, ...]:
@@ -234,11 +288,6 @@ def _stopped_as_we_say_it() -> Iterator[None]:
         yield
     except TrainingStopped as stopped:
         raise Stopped(str(stopped)) from stopped
-
-
-def _numbers(metrics: "StepMetrics") -> Mapping[str, float]:
-    values = metrics.model_dump()
-    return {name: float(value) for name, value in values.items() if name != "step"}
 
 
 def _carry_tokenizer(artifact: InputArtifact, folder: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from llada.training.accelerators import accelerator
+from llada.training.retention import RetentionConfig
 from pipelines import storage
 from pipelines.errors import StoreError
 from pipelines.ledger import Ledger
@@ -49,6 +50,10 @@ class Resources(BaseModel):
     llada.training.accelerators. It chooses nothing: null where nothing is to be checked."""
     max_failures: int = Field(default=2, ge=0)
     """Restarts of a training's worker group."""
+    stall_seconds: float = Field(default=45.0, ge=5)
+    """How long a training's worker may give no sign of life before it is ended and restarted."""
+    checkpoints: RetentionConfig = RetentionConfig()
+    """Which of a training's checkpoints stay: the last, every so many tokens, the best."""
     retries: int = Field(default=2, ge=0)
     """Times the stage is tried again after a fault that may pass: a lost worker, a lost network."""
     timeout: Seconds | None = None

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.browsing import browser, watched
+
+__all__ = ["browser", "watched"]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A compiled kernel's first call takes seconds, and machines are busy: no deadline on an example.

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from llada.reversal import ReversalConfig
 from pipelines import (
     checks,
     clean,
     decontaminate,
     deduplicate,
+    dialogues,
     evaluate,
     extract,
     filter,
@@ -14,6 +16,8 @@ from pipelines import (
     judge,
     mix,
     pretrain,
+    reversal,
+    scaling,
     screen,
     source,
     tokenize,
@@ -91,6 +95,13 @@ _KINDS = (
         {"tokenizer": "tokenizer"},
     ),
     StageKind(
+        "dialogues",
+        dialogues.DialoguesConfig,
+        dialogues.run,
+        "pairs",
+        {"source": "listing", "tokenizer": "tokenizer"},
+    ),
+    StageKind(
         "pretrain",
         pretrain.PretrainConfig,
         pretrain.pretrain,
@@ -115,6 +126,15 @@ _KINDS = (
         "report",
         {"model": "model", "tokens": "tokens", "pairs": "pairs"},
         optional=frozenset({"tokens", "pairs"}),
+    ),
+    StageKind("scaling", scaling.ScalingConfig, scaling.run, "report", takes_many="report"),
+    StageKind("reversal_world", ReversalConfig, reversal.write_down, "tokens"),
+    StageKind(
+        "reversal_test",
+        reversal.AskConfig,
+        reversal.ask,
+        "report",
+        {"model": "model", "tokens": "tokens"},
     ),
 )
 

@@ -6,7 +6,11 @@
 
 `clean` becomes two stages, `base` four, whatever needs them follows; a stage upstream of both
 stays one. A variant is a stage like any other, named by its settings:
-`base.min_language_score=0.5.peak=0.001`.
+`base.min_language_score=0.5.peak=0.001`. A stage that compares them stays one, too:
+
+    laws: {kind: scaling, needs: {every: measured}}
+
+takes every variant of `measured`, each through a slot of its own.
 """
 
 import copy
@@ -17,6 +21,8 @@ from typing import Any
 
 Bodies = dict[str, dict[str, Any]]
 _LONGEST = 24
+_EVERY = "every"
+"""The key of `needs` that gathers all variants of a stage."""
 _MOST = 1000
 """Variants of one stage; more is a slip of the pen."""
 
@@ -25,7 +31,7 @@ def expand(stages: Bodies, sweep: Mapping[str, Sequence[Any]]) -> tuple[Bodies, 
     """Return the stages of a recipe with every combination in its place.
 
     Args:
-        stages: name -> body as written, `needs` a name or a mapping of slots.
+        stages: name -> body as written, `needs` a name, a mapping of slots, or {every: name}.
         sweep: `stage.key` -> the values it takes; every stage exists.
 
     Returns:
@@ -48,6 +54,10 @@ def expand(stages: Bodies, sweep: Mapping[str, Sequence[Any]]) -> tuple[Bodies, 
                 raise ValueError(f"two variants are called '{variant}': a value stands there twice")
             expanded[variant] = _with_settings(name, body, chosen, sweep, axes)
             origins[variant] = name
+    for body in expanded.values():
+        if (gathered := _gathered(body)) is not None:
+            variants = [name for name, origin in origins.items() if origin == gathered]
+            body["needs"] = {_slot(name): name for name in variants or [gathered]}
     return expanded, origins
 
 
@@ -82,6 +92,8 @@ def _with_settings(
         stage, *keys = axis.split(".")
         if stage == name:
             put(body, ".".join(keys), sweep[axis][pick])
+    if _gathered(body) is not None:
+        return body
     needs = body.get("needs")
 
     def renamed(needed: Any) -> Any:
@@ -130,7 +142,21 @@ def _plain(value: Any) -> str:
     return f"{plain[:_LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
+def _gathered(body: Any) -> str | None:
+    """Return the stage whose variants a stage takes all together, if it does."""
+    needs = body.get("needs") if isinstance(body, dict) else None
+    if not isinstance(needs, dict) or list(needs) != [_EVERY]:
+        return None
+    return needs[_EVERY] if isinstance(needs[_EVERY], str) else None
+
+
+def _slot(variant: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in variant)
+
+
 def _needed(body: Any) -> list[str]:
+    if _gathered(body) is not None:
+        return []  # what it gathers does not multiply it
     needs = body.get("needs") if isinstance(body, dict) else None
     if isinstance(needs, str):
         return [needs]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines import storage
+from pipelines.errors import InputError
 from pipelines.local_copies import scratch
 from pipelines.storage import StorePath
 from pipelines.workspace import cache_of
@@ -73,12 +74,21 @@ class Planner:
         self._closures = Closures()
         self._history: dict[tuple[str, str], list[Artifact]] = {}
 
-    def plan(self, recipe: Recipe) -> list[Planned]:
-        """Plan every stage; reads the store, writes nothing, starts nothing."""
+    def plan(self, recipe: Recipe, *, sources_may_lack: bool = False) -> list[Planned]:
+        """Plan every stage; reads the store, writes nothing, starts nothing.
+
+        `sources_may_lack`: a source that cannot be listed is to RUN, and its row says why it cannot
+        yet; what a training will take is asked long before its corpus is there.
+        """
         done: dict[str, Planned] = {}
         for stage in recipe.stages:
             inputs = {slot: done[name].artifact for slot, name in stage.needs.items()}
-            planned = self.decide(stage, inputs, done)
+            try:
+                planned = self.decide(stage, inputs, done)
+            except InputError as error:
+                if not sources_may_lack:
+                    raise
+                planned = Planned(stage, "RUN", f"cannot be listed yet: {error}")
             if planned.verdict in ("RUN", "RESUME", "MAYBE"):
                 forecast = estimate(self._earlier(stage), inputs)
                 planned = replace(planned, estimate=forecast)

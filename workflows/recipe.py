@@ -162,7 +162,7 @@ def _swept(
     source: RecipeText, stages: dict[str, Any], sweep: Any
 ) -> tuple[dict[str, Any], dict[str, str]]:
     if sweep is None:
-        return stages, {name: name for name in stages}
+        sweep = {}
     if not isinstance(sweep, dict):
         raise source.error(("sweep",), "found no mapping; write {STAGE.KEY: [value, value], ...}")
     for axis, values in sweep.items():

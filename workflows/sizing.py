@@ -77,8 +77,18 @@ def _sizing(
             micro_batch_size=config.micro_batch_size,
             zero_stage=config.zero_stage,
             precision=config.precision,
+            activation_checkpointing=config.activation_checkpointing,
         )
-        return size(model, config, setting, length=length, steps=steps, gpu=resources.gpu, mfu=mfu)
+        return size(
+            model,
+            config,
+            setting,
+            length=length,
+            steps=steps,
+            rows_may_be_shorter=isinstance(config, SftConfig),
+            gpu=resources.gpu,
+            mfu=mfu,
+        )
     except (LladaError, ValueError) as error:
         raise UsageError(f"stage '{stage.name}' cannot train so: {error}") from error
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llada.diffusion import mask_probability
+from llada import noise
 from llada.training.config import TrainingConfig
 from llada.training.draws import Purpose, shuffled, uniforms
 from llada.training.errors import ShardError
@@ -25,6 +25,7 @@ class Batch(NamedTuple):
     """Rows ready for one forward pass.
 
     `attention_BL` is False on positions that do not exist (a shortened row); None when all do.
+    `time_B` is each row's t, by which losses are told apart; 0 where there is no noise.
     """
 
     noisy_BL: Tensor
@@ -32,6 +33,15 @@ class Batch(NamedTuple):
     masked_BL: Tensor
     weight_BL: Tensor
     attention_BL: Tensor | None
+    time_B: Tensor
+
+
+class Noise(NamedTuple):
+    """What was drawn for some rows: masks, the weight of each row's tokens, and its t."""
+
+    masked_BL: NDArray[np.bool_]
+    weight_B: NDArray[np.float64]
+    time_B: Tensor
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,15 @@ class Data(ABC):
         """Return the rows with these indices of the global batch of `step`."""
 
     @abstractmethod
+    def lengths(self, step: int) -> NDArray[np.int64]:
+        """Return the number of positions of each row of the global batch of `step`."""
+
     def tokens(self, step: int) -> int:
-        """Return the number of positions in the global batch of `step`."""
+        """Return the number of positions in the global batch of `step`, after cutting and padding.
+
+        Padding is EOS and counts: it is read and learnt.
+        """
+        return int(self.lengths(step).sum())
 
     def _order(self, step: int) -> list[tuple[int, int]]:
         """Return (epoch, row) for every index of the global batch of `step`."""
@@ -71,24 +88,25 @@ class Data(ABC):
             )
         return list(zip(epochs.tolist(), rows.tolist(), strict=True))
 
-    def _corrupt(
-        self, targets_BL: NDArray[np.int64], maskable_BL: NDArray[np.bool_], step: int, first: int
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Draw t per row and a mask over its maskable positions; also return 1/p per row."""
-        seed, end = self._training.seed, first + len(targets_BL)
-        t_B = torch.from_numpy(uniforms(seed, Purpose.NOISE_LEVEL, step, 0, end)[first:])
-        p_B = mask_probability(t_B, self._training.mask_floor).numpy()
-        masked_BL = np.zeros_like(maskable_BL)
+    def _corrupt(self, maskable_BL: NDArray[np.bool_], step: int, first: int) -> Noise:
+        """Draw t per row and a mask over its maskable positions."""
+        training, rows = self._training, len(maskable_BL)
+        seed, size = training.seed, training.batch_size
+        draws_G = torch.from_numpy(uniforms(seed, Purpose.NOISE_LEVEL, step, 0, size))
+        time_B = noise.times(training.noise.times)(draws_G)[first : first + rows]
+        keys_BL = np.ones(maskable_BL.shape)
         for row, maskable_L in enumerate(maskable_BL):
-            draws = uniforms(seed, Purpose.MASK, step, first + row, int(maskable_L.sum()))
-            masked_BL[row, maskable_L] = draws < p_B[row]
-        return masked_BL, 1 / p_B
+            count = int(maskable_L.sum())
+            keys_BL[row, maskable_L] = uniforms(seed, Purpose.MASK, step, first + row, count)
+        masked_BL, weight_B = noise.masks(training.noise.masks)(
+            time_B, torch.from_numpy(keys_BL), torch.from_numpy(maskable_BL), training.mask_floor
+        )
+        return Noise(masked_BL.numpy(), weight_B.numpy(), time_B)
 
     def _pack(
         self,
         targets_BL: NDArray[np.int64],
-        masked_BL: NDArray[np.bool_],
-        weight_B: NDArray[np.float64],
+        drawn: Noise,
         attention_BL: NDArray[np.bool_] | None,
     ) -> Batch:
         if (found := int(targets_BL.max())) >= self._vocabulary.size:
@@ -97,12 +115,12 @@ class Data(ABC):
                 "ids; the shards were built with another tokenizer"
             )
             raise ShardError(msg)
-        noisy_BL = np.where(masked_BL, self._vocabulary.mask_id, targets_BL)
-        weight_BL = np.broadcast_to(weight_B[:, None], targets_BL.shape).astype(np.float32)
+        noisy_BL = np.where(drawn.masked_BL, self._vocabulary.mask_id, targets_BL)
+        weight_BL = np.broadcast_to(drawn.weight_B[:, None], targets_BL.shape).astype(np.float32)
         attention = None if attention_BL is None else torch.from_numpy(attention_BL)
-        arrays = (noisy_BL, targets_BL, masked_BL, weight_BL)
+        arrays = (noisy_BL, targets_BL, drawn.masked_BL, weight_BL)
         noisy, targets, masked, weight = map(torch.from_numpy, arrays)
-        return Batch(noisy, targets, masked, weight, attention)
+        return Batch(noisy, targets, masked, weight, attention, drawn.time_B)
 
 
 class PretrainData(Data):
@@ -139,25 +157,18 @@ class PretrainData(Data):
         """Return the rows with these indices of the global batch of `step`."""
         targets_BL, length_B = self._clean(step, indices)
         exists_BL = np.arange(self._seq_len) < length_B[:, None]
-        masked_BL, inverse_p_B = self._corrupt(targets_BL, exists_BL, step, indices.start)
-        return self._pack(
-            targets_BL,
-            masked_BL,
-            inverse_p_B / self.tokens(step),
-            None if exists_BL.all() else exists_BL,
-        )
-
-    def tokens(self, step: int) -> int:
-        """Return the number of positions in the global batch, after cutting."""
-        return int(self._lengths(step).sum())
+        drawn = self._corrupt(exists_BL, step, indices.start)
+        share = drawn._replace(weight_B=drawn.weight_B / self.tokens(step))
+        return self._pack(targets_BL, share, None if exists_BL.all() else exists_BL)
 
     def _clean(self, step: int, indices: range) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the clean ids of some rows, whole, and the length each is cut to."""
         order = self._order(step)
         ids_BL = np.stack([self._ids[order[i][1]] for i in indices]).astype(np.int64)
-        return ids_BL, self._lengths(step)[indices.start : indices.stop]
+        return ids_BL, self.lengths(step)[indices.start : indices.stop]
 
-    def _lengths(self, step: int) -> NDArray[np.int64]:
+    def lengths(self, step: int) -> NDArray[np.int64]:
+        """Return the length each row of the global batch is cut to."""
         size, seed = self._training.batch_size, self._training.seed
         draws_B2 = uniforms(seed, Purpose.LENGTH, step, 0, 2 * size).reshape(size, 2)
         short_B = draws_B2[:, 0] < self._training.random_length_fraction
@@ -219,13 +230,13 @@ class SftData(Data):
             targets_BL[place, : len(prompt)] = prompt
             targets_BL[place, len(prompt) : len(prompt) + len(response)] = response
             response_BL[place, : len(prompt)] = False
-        masked_BL, inverse_p_B = self._corrupt(targets_BL, response_BL, step, indices.start)
-        weight_B = inverse_p_B / response_BL.sum(axis=1) / self._training.batch_size
-        return self._pack(targets_BL, masked_BL, weight_B, None)
+        drawn = self._corrupt(response_BL, step, indices.start)
+        weight_B = drawn.weight_B / response_BL.sum(axis=1) / self._training.batch_size
+        return self._pack(targets_BL, drawn._replace(weight_B=weight_B), None)
 
-    def tokens(self, step: int) -> int:
-        """Return the number of positions in the global batch, with padding."""
-        return self._training.batch_size * self._width(self._pairs(step))
+    def lengths(self, step: int) -> NDArray[np.int64]:
+        """Return one width for all rows: they are padded to the longest of the global batch."""
+        return np.full(self._training.batch_size, self._width(self._pairs(step)))
 
     def _width(self, rows: list[int]) -> int:
         return int(self._lengths[rows].max())

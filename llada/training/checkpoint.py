@@ -9,100 +9,145 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import torch.distributed as dist
 import xxhash
 
 from llada.training.errors import CheckpointError
+from llada.training.retention import Checkpoint, RetentionConfig, kept
 
-KEPT = 2
-_COMPLETE = "COMPLETE.json"
+COMPLETE = "COMPLETE.json"
+MARKS = "marks.jsonl"
+FORMAT = "state-files-1"
 _NAME = re.compile(r"step-(?P<step>\d+)\.\w+")
-# DeepSpeed's only per-rank names; every other file of a checkpoint is written by rank 0.
-_RANKED = re.compile(r"zero_pp_rank_(?P<rank>\d+)_")
 _HASH_CHUNK = 8 << 20
+_PATIENCE_S = 1800.0
+"""How long rank 0 waits for the files of the others; a rank that died ends this one sooner."""
 
 Value = TypeVar("Value")
+Write = Callable[[Path], list[Path]]
+"""Writes one rank's files into a folder and names them."""
 
 logger = logging.getLogger(__name__)
-
-
-class Checkpoint(NamedTuple):
-    """A folder that claims to be complete."""
-
-    folder: Path
-    step: int
-    world_size: int
 
 
 class Checkpoints:
     """The checkpoints of one run, as all its ranks together save, choose and delete them.
 
-    Every method is collective: all ranks of the default process group call it in the same order.
+    All ranks of the default process group call every method in the same order; the constructor,
+    `restore` and `wait` are collective. Writing is not: each rank writes and hashes its own files
+    on a thread, and the manifests of all ranks, which are files, tell rank 0 when to complete.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, retention: RetentionConfig = RetentionConfig()) -> None:  # noqa: B008  frozen
         """Agree on the name of this attempt, so that no two attempts write into one folder."""
-        self._root, self._rank, self._world = root, dist.get_rank(), dist.get_world_size()
-        self._attempt = _from_rank_0(uuid4().hex[:8])
+        self._root, self._retention = root, retention
+        self._rank, self._world = dist.get_rank(), dist.get_world_size()
+        self._attempt, self._saves = _from_rank_0(uuid4().hex[:8]), 0
+        self._writer: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._last: Checkpoint | None = None
         self.passed_over: list[Path] = []
         """What `restore` found damaged; they no longer count when old ones are deleted."""
 
-    def save(self, step: int, write: Callable[[Path], None]) -> Checkpoint:
-        """Publish the state after `step` steps; every rank's `write(folder)` adds its files.
+    def save(self, step: int, write: Write, *, tokens: int = 0) -> None:
+        """Begin to publish the state after `step` steps, and return while it is written.
 
-        Older checkpoints go only after this one is complete; the newest two stay.
-        """
-        folder = self._root / f"step-{step:06d}.{self._attempt}"
-        folder.mkdir(parents=True, exist_ok=True)
-        write(folder)
-        dist.barrier()  # DeepSpeed may return on one rank while another still writes
-        own = [path for path in _files(folder) if _owner(path) == self._rank]
-        manifest = {str(path.relative_to(folder)): _settle(path) for path in own}
-        write_once(folder / f"MANIFEST.{self._rank}.json", manifest)
-        dist.barrier()
-        if self._rank == 0:
-            names = [f"MANIFEST.{rank}.json" for rank in range(self._world)]
-            complete = {
-                "step": step,
-                "world_size": self._world,
-                "manifests": {name: _digest(folder / name) for name in names},
-            }
-            write_once(folder / _COMPLETE, complete)
-            _sync_folder(self._root)
-            self._prune()
-        return Checkpoint(folder, step, self._world)
-
-    def restore(self, read: Callable[[Path], None]) -> Checkpoint | None:
-        """Load and return the newest checkpoint that is valid on all ranks, if there is one.
+        At most one is under way: this waits for the one before. Older checkpoints go, as the
+        retention says, only after this one is complete.
 
         Raises:
-            CheckpointError: it was written by another number of workers.
+            CheckpointError: the one before could not be written.
         """
+        self._join()
+        self._saves += 1
+        name = f"step-{step:06d}.{self._attempt}x{self._saves}"
+        checkpoint = Checkpoint(self._root / name, step, self._world, tokens)
+        # A daemon: a process whose other ranks are gone must be able to end.
+        self._writer = threading.Thread(
+            target=self._publish, args=(checkpoint, write), name=name, daemon=True
+        )
+        self._writer.start()
+
+    def check(self) -> None:
+        """Raise what went wrong in the background, if anything has.
+
+        Raises:
+            CheckpointError: a checkpoint could not be written.
+        """
+        if self._failure is not None:
+            raise CheckpointError(_unwritten(self._root, self._failure)) from self._failure
+
+    def wait(self) -> Checkpoint | None:
+        """Return the newest checkpoint once none is being written any more, on any rank."""
+        self._join()
+        dist.barrier()
+        return self._last
+
+    def restore(self, read: Callable[[Path], None]) -> Checkpoint | None:
+        """Load and return the newest checkpoint that is valid on all ranks, if there is one."""
+        self.wait()
         for checkpoint in _from_rank_0(complete_checkpoints(self._root)):
-            require_world_size(checkpoint, self._world)
+            writers = range(self._rank, checkpoint.world_size, self._world)
             defects: list[str | None] = [None] * self._world
-            dist.all_gather_object(defects, _defect(checkpoint.folder, self._rank))
-            if found := [defect for defect in defects if defect]:
+            dist.all_gather_object(defects, defect(checkpoint.folder, writers))
+            if found := [each for each in defects if each]:
                 self.passed_over.append(checkpoint.folder)
                 logger.warning("checkpoint %s is passed over: %s", checkpoint.folder, found[0])
                 continue
             read(checkpoint.folder)
+            self._last = checkpoint
             return checkpoint
         return None
 
+    def mark(self, step: int, value: float) -> None:
+        """Note how good the weights after `step` steps are (lower is better), for `best`."""
+        if self._rank == 0:
+            with (self._root / MARKS).open("a") as file:
+                file.write(json.dumps({"step": step, "value": value}) + "\n")
+
+    def _join(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+        self.check()
+
+    def _publish(self, checkpoint: Checkpoint, write: Write) -> None:
+        try:
+            self._write_own(checkpoint.folder, write)
+            if self._rank == 0:
+                _complete(checkpoint)
+                self._prune()
+            self._last = checkpoint
+        except BaseException as error:  # noqa: BLE001  for the thread that asks next
+            self._failure = error
+
+    def _write_own(self, folder: Path, write: Write) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        own = write(folder)
+        manifest = {str(path.relative_to(folder)): _settle(path) for path in own}
+        write_once(folder / f"MANIFEST.{self._rank}.json", manifest)
+
     def _prune(self) -> None:
         complete = complete_checkpoints(self._root)
-        kept = [c.folder for c in complete if c.folder not in self.passed_over][:KEPT]
+        candidates = [c for c in complete if c.folder not in self.passed_over]
+        stay = {c.folder for c in kept(candidates, read_marks(self._root), self._retention)}
         for folder in self._root.glob("step-*"):
             match = _NAME.fullmatch(folder.name)
-            if match and int(match["step"]) <= complete[0].step and folder not in kept:
-                (folder / _COMPLETE).unlink(missing_ok=True)  # half-deleted must not look complete
+            if match and int(match["step"]) <= complete[0].step and folder not in stay:
+                (folder / COMPLETE).unlink(missing_ok=True)  # half-deleted must not look complete
                 shutil.rmtree(folder)
+
+
+def discard(checkpoint: Checkpoint) -> None:
+    """Delete a checkpoint; half-deleted, it does not look complete."""
+    (checkpoint.folder / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint.folder)
 
 
 def complete_checkpoints(root: Path) -> list[Checkpoint]:
@@ -111,31 +156,33 @@ def complete_checkpoints(root: Path) -> list[Checkpoint]:
     for folder in sorted(root.glob("step-*")):
         if not _NAME.fullmatch(folder.name):
             continue
-        if not (folder / _COMPLETE).exists():
+        if not (folder / COMPLETE).exists():
             logger.warning("checkpoint %s is passed over: it was never completed", folder)
             continue
         try:
-            claim = json.loads((folder / _COMPLETE).read_bytes())
-            found.append(Checkpoint(folder, int(claim["step"]), int(claim["world_size"])))
+            claim = json.loads((folder / COMPLETE).read_bytes())
+            if claim["format"] != FORMAT:
+                logger.warning("checkpoint %s is passed over: another format", folder)
+                continue
+            counts = (int(claim[name]) for name in ("step", "world_size", "tokens"))
+            found.append(Checkpoint(folder, *counts))
         except (ValueError, KeyError):
-            logger.warning("checkpoint %s is passed over: unreadable %s", folder, _COMPLETE)
+            logger.warning("checkpoint %s is passed over: unreadable %s", folder, COMPLETE)
     # At one step (after a rejected checkpoint was written again) the later one is the better one.
-    return sorted(found, key=lambda c: (c.step, (c.folder / _COMPLETE).stat().st_mtime_ns))[::-1]
+    return sorted(found, key=lambda c: (c.step, (c.folder / COMPLETE).stat().st_mtime_ns))[::-1]
 
 
-def require_world_size(checkpoint: Checkpoint, workers: int) -> None:
-    """Refuse a checkpoint sharded for another number of workers.
-
-    Raises:
-        CheckpointError: always names both numbers and the way out.
-    """
-    if checkpoint.world_size != workers:
-        msg = (
-            f"{checkpoint.folder} was written by {checkpoint.world_size} workers, this run has "
-            f"{workers}; a checkpoint loads only at its own number: run with workers="
-            f"{checkpoint.world_size}, or start over in an empty checkpoint_dir"
-        )
-        raise CheckpointError(msg)
+def read_marks(root: Path) -> dict[int, float]:
+    """Return the last value given to each step; a line torn by a crash counts for nothing."""
+    marks = {}
+    if (root / MARKS).exists():
+        for line in (root / MARKS).read_text().splitlines():
+            try:
+                mark = json.loads(line)
+                marks[int(mark["step"])] = float(mark["value"])
+            except (ValueError, KeyError, TypeError):
+                continue
+    return marks
 
 
 def claim_folder(root: Path, identity: Mapping[str, Any]) -> None:
@@ -174,20 +221,53 @@ def write_once(path: Path, content: Mapping[str, Any]) -> None:
     _sync_folder(path.parent)
 
 
-def _defect(folder: Path, rank: int) -> str | None:
-    """Return what is wrong with the files of `rank`, if anything."""
-    name = f"MANIFEST.{rank}.json"
-    complete = json.loads((folder / _COMPLETE).read_bytes())
-    if not (folder / name).is_file() or _digest(folder / name) != complete["manifests"].get(name):
-        return f"{name} is missing or changed"
-    for file, promised in json.loads((folder / name).read_bytes()).items():
-        path = folder / file
-        if not path.is_file():
-            return f"{file} is missing"
-        if path.stat().st_size != promised["bytes"]:
-            return f"{file} has {path.stat().st_size} bytes, written were {promised['bytes']}"
-        if _digest(path) != promised["xxh3_128"]:
-            return f"{file} changed after it was written"
+def _complete(checkpoint: Checkpoint) -> None:
+    """Wait for the manifests of all ranks and publish the file that makes the folder count."""
+    folder = checkpoint.folder
+    manifests = [folder / f"MANIFEST.{rank}.json" for rank in range(checkpoint.world_size)]
+    deadline = time.monotonic() + _PATIENCE_S
+    while missing := [path.name for path in manifests if not path.exists()]:
+        if time.monotonic() > deadline:
+            raise CheckpointError(f"no {missing[0]} in {folder} after {_PATIENCE_S:.0f} s")
+        time.sleep(0.01)
+    complete = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "world_size": checkpoint.world_size,
+        "tokens": checkpoint.tokens,
+        "manifests": {path.name: _digest(path) for path in manifests},
+    }
+    write_once(folder / COMPLETE, complete)
+    _sync_folder(folder.parent)
+
+
+def _unwritten(root: Path, failure: BaseException) -> str:
+    return (
+        f"a checkpoint in {root} could not be written: {failure or type(failure).__name__}; make "
+        "room or mend the disk, and run again: it continues from the last complete one"
+    )
+
+
+def defect(folder: Path, writers: Iterable[int]) -> str | None:
+    """Return what is wrong with the files that these ranks wrote, if anything."""
+    promised = json.loads((folder / COMPLETE).read_bytes())["manifests"]
+    for rank in writers:
+        name = f"MANIFEST.{rank}.json"
+        if not (folder / name).is_file() or _digest(folder / name) != promised.get(name):
+            return f"{name} is missing or changed"
+        for file, written in json.loads((folder / name).read_bytes()).items():
+            if found := _difference(folder / file, written):
+                return f"{file} {found}"
+    return None
+
+
+def _difference(path: Path, written: Mapping[str, Any]) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    if path.stat().st_size != written["bytes"]:
+        return f"has {path.stat().st_size} bytes, written were {written['bytes']}"
+    if _digest(path) != written["xxh3_128"]:
+        return "changed after it was written"
     return None
 
 
@@ -195,16 +275,6 @@ def _from_rank_0(value: Value) -> Value:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
-
-
-def _files(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [path for path in paths if not path.name.startswith((".", "MANIFEST.", _COMPLETE))]
-
-
-def _owner(path: Path) -> int:
-    match = _RANKED.search(path.name)
-    return int(match["rank"]) if match else 0
 
 
 def _settle(path: Path) -> dict[str, int | str]:

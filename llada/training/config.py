@@ -5,7 +5,35 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llada.training.errors import TrainingError
+from llada.training.guard_config import GuardConfig
 from llada.training.schedule import ScheduleConfig
+
+HOW_IT_RUNS = frozenset(
+    {
+        "micro_batch_size",
+        "zero_stage",
+        "checkpoint_every",
+        "activation_checkpointing",
+        "offload_optimizer",
+        "compile",
+        "validate_every",
+        "validation_rows",
+    }
+)
+"""Fields that a resumed run may change: they alter the numbers by rounding or not at all."""
+
+
+class NoiseConfig(BaseModel):
+    """How a batch is masked; all four pairs estimate the same loss (see `llada.noise`).
+
+    The defaults are the paper's. The others spread t evenly over the global batch, and mask exactly
+    n of L tokens with weight L / n (Eq. 14), for less noise in loss and gradient.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    times: Literal["independent", "low_discrepancy"] = "independent"
+    masks: Literal["bernoulli", "exact_count"] = "bernoulli"
 
 
 class Optimisation(BaseModel):
@@ -39,9 +67,24 @@ class Optimisation(BaseModel):
     precision: Literal["fp32", "bf16"] = Field(
         default="bf16", description="forward; masters stay fp32"
     )
+    activation_checkpointing: bool = Field(
+        default=False, description="compute layers again in the backward pass: equal to the bit"
+    )
+    offload_optimizer: bool = Field(
+        default=False, description="AdamW and its state in host memory; needs a GPU to free"
+    )
+    compile: bool = Field(
+        default=False, description="torch.compile each layer; equal up to rounding, stages 1 and 2"
+    )
     checkpoint_every: int = Field(
         default=1000, gt=0, description="steps; the last step always has one"
     )
+    noise: NoiseConfig = NoiseConfig()
+    validate_every: int | None = Field(
+        default=None, gt=0, description="steps between measurements on held-out rows; null: never"
+    )
+    validation_rows: int = Field(default=64, gt=0, description="held-out rows measured, at most")
+    guard: GuardConfig = GuardConfig()
     schedule: ScheduleConfig = ScheduleConfig()
 
     @model_validator(mode="after")
@@ -50,6 +93,12 @@ class Optimisation(BaseModel):
             msg = (
                 f"batch_size {self.batch_size} is not a multiple of micro_batch_size "
                 f"{self.micro_batch_size}; choose a divisor of the batch size"
+            )
+            raise ValueError(msg)
+        if self.compile and self.zero_stage == 3:
+            msg = (
+                "compile with zero_stage 3: it gathers weights by hooks inside the layers, which "
+                "a compiled layer would skip; use zero_stage 1 or 2, or compile: false"
             )
             raise ValueError(msg)
         return self

@@ -15,5 +15,9 @@ class TrainingError(LladaError):
     """The run cannot start as asked, or its workers gave up (then: the last lines of one)."""
 
 
+class DivergedError(TrainingError):
+    """The run met NaN or a spike once more than its guard may roll back."""
+
+
 class TrainingStopped(LladaError):  # noqa: N818  nothing went wrong
     """The run was asked to end early; it left a checkpoint from which the next one goes on."""

@@ -1,29 +1,34 @@
 """The training loop of one rank: from a job to checkpoints, a record and published weights."""
 
+import gc
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 
 from llada.model import MaskPredictor
-from llada.training.batch import Data, PretrainData, SftData, Vocabulary
+from llada.training.batch import Data
 from llada.training.checkpoint import Checkpoints
 from llada.training.config import TrainingConfig
-from llada.training.engine import Engine, consolidate
+from llada.training.course import Course
+from llada.training.engine import Engine
 from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
-from llada.training.next_token import NextTokenData
-from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer
-from llada.training.schedule import warmup_stable_decay
+from llada.training.metrics import Clock, step_metrics
+from llada.training.record import ATTEMPTS, METRICS, Attempt, Writer, open_record
+from llada.training.rows import open_data
+from llada.training.state_files import consolidate
+from llada.training.validation import Validation, open_validation
 
-OBJECTIVES: dict[str, type[PretrainData] | type[SftData]] = {
-    "pretrain": PretrainData,
-    "autoregressive": NextTokenData,
-    "sft": SftData,
-}
+
+class _Rows(NamedTuple):
+    """What this rank reads."""
+
+    data: Data
+    micro_batches: list[range]
+    validation: Validation | None
 
 
 def run_rank(job: TrainingJob, *, run: str) -> None:
@@ -31,40 +36,59 @@ def run_rank(job: TrainingJob, *, run: str) -> None:
 
     Needs an initialised default process group. All ranks call it with the same arguments; `run`
     names the call of `train` in the record. A stop sign ends it early, with a checkpoint and
-    without weights.
+    without weights; so does a guard that gives up (`interventions.gave_up` says why).
     """
-    rank, world = dist.get_rank(), dist.get_world_size()
-    micro_batches = share(job.training, rank, world)
+    micro_batches = share(job.training, dist.get_rank(), dist.get_world_size())
     _be_deterministic()
-    data = open_data(job)
-    engine = Engine(_initial_model(job), job.training, accumulation=len(micro_batches))
-    root = Path(job.checkpoint_dir)
-    checkpoints = Checkpoints(root)
+    rows = _Rows(open_data(job), micro_batches, open_validation(job))
+    checkpoints = Checkpoints(Path(job.checkpoint_dir), job.retention)
+    attempt: str | None = run
+    while _go_on(job, rows, checkpoints, attempt):
+        attempt = None  # the same start of the workers
+        gc.collect()  # DeepSpeed's engine refers to itself, and the next one needs its memory
+
+
+def _go_on(job: TrainingJob, rows: _Rows, checkpoints: Checkpoints, attempt: str | None) -> bool:
+    """Train from the newest checkpoint; return whether a spike threw the run back."""
+    root, training = Path(job.checkpoint_dir), job.training
+    engine = Engine(_initial_model(job), training, accumulation=len(rows.micro_batches))
     last = checkpoints.restore(engine.load)
-    first = last.step if last else 0
-    with ExitStack() as stack:
-        record = stack.enter_context(Writer(root / METRICS)) if rank == 0 else None
-        if rank == 0:
-            damaged = [folder.name for folder in checkpoints.passed_over]
-            with Writer(root / ATTEMPTS) as attempts:
-                attempts.append(
-                    Attempt(run=run, first_step=first, world_size=world, passed_over=damaged)
-                )
-        for step in range(first, job.training.steps):
-            metrics = _train_step(engine, data, job.training, step, micro_batches)
-            if record:
-                record.append(metrics)
+    first, tokens, held_up = (last.step, last.tokens, 0.0) if last else (0, 0, 0.0)
+    course = Course(root, training, first)
+    if attempt:
+        _note_attempt(root, attempt, first, checkpoints)
+    if course.given_up:
+        return False
+    with open_record(root / METRICS, writes=dist.get_rank() == 0) as record:
+        for step in range(first, training.steps):
+            metrics = _train_step(job, engine, rows, course, step)
+            tokens += metrics.tokens
+            record.append(metrics.model_copy(update={"checkpoint_seconds": held_up}))
+            held_up = 0.0
+            checkpoints.check()
+            if trouble := course.look(metrics):
+                record.sync()
+                return course.roll_back(trouble, checkpoints)
             done = step + 1
-            stopped = done < job.training.steps and _asked_to_stop(job, engine.device)
-            if stopped or done % job.training.checkpoint_every == 0 or done == job.training.steps:
-                if record:
-                    record.sync()
-                last = checkpoints.save(done, engine.save)
+            if metrics.val_loss is not None:
+                checkpoints.mark(done, metrics.val_loss)
+            stopped = done < training.steps and _asked_to_stop(job, engine.device)
+            if stopped or _checkpoint_is_due(done, training, course):
+                record.sync()
+                began = time.perf_counter()
+                checkpoints.save(done, engine.snapshot(), tokens=tokens)
+                held_up = time.perf_counter() - began
             if stopped:
-                return
+                break
+        last = checkpoints.wait()
     assert last is not None
-    if rank == 0:
+    if dist.get_rank() == 0 and last.step == training.steps:
         _export(job, last.folder)
+    return False
+
+
+def _checkpoint_is_due(done: int, training: TrainingConfig, course: Course) -> bool:
+    return done == training.steps or (done % training.checkpoint_every == 0 and course.sound)
 
 
 def share(training: TrainingConfig, rank: int, world: int) -> list[range]:
@@ -78,38 +102,45 @@ def share(training: TrainingConfig, rank: int, world: int) -> list[range]:
     return [range(i, i + micro) for i in range(rank * own, (rank + 1) * own, micro)]
 
 
-def open_data(job: TrainingJob) -> Data:
-    """Map the shards of a job.
-
-    Raises:
-        ShardError: they are missing, damaged, or made for another objective or model.
-    """
-    vocabulary = Vocabulary(
-        size=job.model.vocab_size,
-        mask_id=job.model.mask_token_id,
-        eos_id=job.model.eos_token_id,
-    )
-    data = OBJECTIVES[job.objective]
-    return data(job.shards, job.model.max_sequence_length, job.training, vocabulary)
-
-
 def _train_step(
-    engine: Engine, data: Data, training: TrainingConfig, step: int, micro_batches: Sequence[range]
+    job: TrainingJob, engine: Engine, rows: _Rows, course: Course, step: int
 ) -> StepMetrics:
     started = time.perf_counter()
-    rate = warmup_stable_decay(step, training.steps, training.schedule)
-    loss, norm = engine.step([data.batch(step, indices) for indices in micro_batches], rate)
-    seconds = time.perf_counter() - started
-    tokens = data.tokens(step)
-    return StepMetrics(
-        step=step,
-        loss=loss,
-        learning_rate=rate,
-        grad_norm=norm,
-        tokens=tokens,
-        tokens_per_second=tokens / seconds,
-        seconds=seconds,
+    source, rate = course.data_step(step), course.rate(step)
+    batches = [rows.data.batch(source, indices) for indices in rows.micro_batches]
+    ready = time.perf_counter()
+    measured = engine.step(batches, rate)
+    clock = Clock(time.perf_counter() - started, ready - started)
+    metrics = step_metrics(
+        job,
+        rows.data,
+        step,
+        source,
+        measured,
+        rate=rate,
+        clock=clock,
+        interventions=len(course.interventions),
     )
+    if rows.validation and _is_due(step, job.training):
+        return metrics.model_copy(update={"val_loss": rows.validation.measure(engine)})
+    return metrics
+
+
+def _is_due(step: int, training: TrainingConfig) -> bool:
+    done, every = step + 1, training.validate_every
+    return every is not None and (done % every == 0 or done == training.steps)
+
+
+def _note_attempt(root: Path, run: str, first: int, checkpoints: Checkpoints) -> None:
+    if dist.get_rank() != 0:
+        return
+    damaged = [folder.name for folder in checkpoints.passed_over]
+    with Writer(root / ATTEMPTS) as attempts:
+        attempts.append(
+            Attempt(
+                run=run, first_step=first, world_size=dist.get_world_size(), passed_over=damaged
+            )
+        )
 
 
 def _asked_to_stop(job: TrainingJob, device: torch.device) -> bool:

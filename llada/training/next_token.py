@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from llada.training.batch import Batch, PretrainData
+from llada.training.batch import Batch, Noise, PretrainData
 from llada.training.errors import ShardError
 
 
@@ -22,12 +22,13 @@ class NextTokenData(PretrainData):
         predicts_BL = np.arange(self._seq_len) < length_B[:, None] - 1
         target_BL = np.roll(ids_BL, -1, axis=1)
         weight_B = np.full(len(ids_BL), 1 / self._predictions(step))
-        packed = self._pack(target_BL, predicts_BL, weight_B, None)
+        drawn = Noise(predicts_BL, weight_B, torch.zeros(len(ids_BL)))
+        packed = self._pack(target_BL, drawn, None)
         return packed._replace(noisy_BL=torch.from_numpy(ids_BL))
 
     def _predictions(self, step: int) -> int:
         """Return the number of predictions of the global batch of `step`."""
-        predictions = int((self._lengths(step) - 1).sum())
+        predictions = int((self.lengths(step) - 1).sum())
         if predictions < 1:
             msg = (
                 f"step {step}: all {self._training.batch_size} rows were cut to one token, which "

@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
-from llada.diffusion import weighted_masked_loss
+from llada.diffusion import masked_losses
 from llada.model import MaskPredictor
+from llada.training.tally import tally
 
 
 class Objective(nn.Module):
@@ -15,20 +16,21 @@ class Objective(nn.Module):
         self.predictor = predictor
         self._chunk_rows = chunk_rows
 
-    def forward(
+    def forward(  # noqa: PLR0917  the fields of a Batch
         self,
         noisy_BL: Tensor,
         targets_BL: Tensor,
         masked_BL: Tensor,
         weight_BL: Tensor,
         attention_BL: Tensor | None,
-    ) -> Tensor:
-        """Return this micro-batch's share of the loss of the global batch.
+        time_B: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Return this micro-batch's share of the loss of the global batch, and its `tally`.
 
         Every rank calls the same submodules in the same order, shortened row or not: under ZeRO-3
         a call is a collective.
         """
-        return weighted_masked_loss(
+        losses = masked_losses(
             self.predictor,
             noisy_BL,
             targets_BL,
@@ -37,3 +39,4 @@ class Objective(nn.Module):
             attention_mask=attention_BL,
             chunk_rows=self._chunk_rows,
         )
+        return losses.total, tally(losses.ce_M, masked_BL, time_B)

@@ -1,5 +1,6 @@
 """The one door to Ray: run a training job on a group of workers and hear about every step."""
 
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -7,13 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from llada.training.errors import TrainingError, TrainingStopped
+from llada.training.errors import DivergedError, TrainingError, TrainingStopped
+from llada.training.interventions import gave_up, read_interventions
 from llada.training.job import StepMetrics, TrainingJob, TrainingReport
-from llada.training.record import ATTEMPTS, METRICS, Tail, read_attempts, read_metrics
+from llada.training.pulse import Beat, Pulse, Watch, kill
+from llada.training.record import (
+    ATTEMPTS,
+    METRICS,
+    Tail,
+    lost_seconds,
+    read_attempts,
+    read_metrics,
+)
 
 if TYPE_CHECKING:
     from ray.train.v2.api.callback import RayTrainCallback
 
+STALL_SECONDS = 45.0
 _POLL_SECONDS = 0.5
 _LAST_LINES = 12
 _RAY_TRAIN = {
@@ -23,9 +34,11 @@ _RAY_TRAIN = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # until a dead worker is noticed; default 2
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # default 60, too short on a busy machine
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # until a frozen one is; default 600
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",  # one whose node hangs; default 600
 }
 _COLLECTIVE_TIMEOUT_S = 120
+
+logger = logging.getLogger(__name__)
 
 
 class _Group(NamedTuple):
@@ -34,6 +47,7 @@ class _Group(NamedTuple):
     run: str
     workers: int
     cpus_per_worker: float
+    gpus_per_worker: float
     storage: str
     max_failures: int
 
@@ -48,18 +62,23 @@ def train(
     max_failures: int,
     on_metrics: Callable[[StepMetrics], None],
     on_poll: Callable[[], None] = lambda: None,
+    stall_seconds: float = STALL_SECONDS,
+    gpus_per_worker: float = 0.0,
 ) -> TrainingReport:
     """Train until the final weights lie in `job.output_dir`, from where an earlier call stopped.
 
     Ray must be initialised. The state that counts is in `job.checkpoint_dir`; Ray's own (under
     `scratch`) has a fresh name each call and is deleted. `on_metrics` hears each of the steps
-    0..n-1 exactly once, in order, on the caller's thread, those computed by an earlier call first;
-    if it raises, the workers are stopped and the exception passes through; so with `on_poll`, which
-    is called twice a second whatever the workers do.
+    0..n-1 once, in order, on the caller's thread, those computed by an earlier call first (after a
+    rollback, the steps from there on again, with their new numbers); if it raises, the workers are
+    stopped and the exception passes through; so with `on_poll`, which is called twice a second
+    whatever the workers do. A worker without a sign of life for `stall_seconds` is ended, which
+    restarts the group as a death would.
 
     Raises:
         ShardError, CheckpointError: the job cannot run as it stands; found before workers start.
         TrainingError: the same, or the workers failed more than `max_failures` times.
+        DivergedError: the guard met more spikes than it may; a later call says so at once.
         TrainingStopped: one of the job's stop signs exists; a checkpoint was left.
     """
     import ray
@@ -68,16 +87,22 @@ def train(
     job = job.resolved()
     _check(job, workers)
     run = f"{run_name}-{uuid4().hex[:8]}"
-    tail = Tail(Path(job.checkpoint_dir) / METRICS)
+    metrics_path = Path(job.checkpoint_dir) / METRICS
+    tail, pulses = Tail(metrics_path), _pulses(job, run)
+    watch = Watch(pulses, metrics_path, stall_seconds)
     # A task of its own: Ctrl-C stays the caller's, and cancelling it ends the whole group whatever
     # state Ray Train is in.
     fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, runtime_env={"env_vars": _RAY_TRAIN})
-    group = _Group(run, workers, cpus_per_worker, str(scratch.absolute()), max_failures)
+    group = _Group(
+        run, workers, cpus_per_worker, gpus_per_worker, str(scratch.absolute()), max_failures
+    )
     pending = fit.remote(job.model_dump_json(), group)
     try:
         while not ray.wait([pending], timeout=_POLL_SECONDS)[0]:
             on_poll()
             _tell(tail, on_metrics)
+            for beat in watch.still():
+                _end(beat, stall_seconds)
         failure = ray.get(pending)
     except ray.exceptions.RayError as error:
         failure = str(error)
@@ -88,9 +113,11 @@ def train(
         raise
     finally:
         shutil.rmtree(scratch / run, ignore_errors=True)
+        shutil.rmtree(pulses, ignore_errors=True)
     _tell(tail, on_metrics)
     if failure:
-        raise TrainingError(_last_words(failure, job, max_failures))
+        raise TrainingError(_last_words(failure, job, workers, max_failures))
+    _raise_if_given_up(Path(job.checkpoint_dir))
     if any(Path(sign).exists() for sign in job.stop_signs) and not _has_weights(job):
         raise TrainingStopped("it was asked to stop; the last step is kept as a checkpoint")
     return _report(job, run, time.monotonic() - started)
@@ -98,15 +125,21 @@ def train(
 
 def _check(job: TrainingJob, workers: int) -> None:
     """Find what would stop every attempt before paying for one."""
-    from llada.training.checkpoint import claim_folder, complete_checkpoints, require_world_size
-    from llada.training.loop import open_data, share
+    from llada.training.checkpoint import claim_folder
+    from llada.training.loop import share
+    from llada.training.rows import open_data, open_held_out
 
     share(job.training, 0, workers)
     open_data(job)
+    open_held_out(job)
     root = Path(job.checkpoint_dir)
     claim_folder(root, job.identity())
-    for checkpoint in complete_checkpoints(root)[:1]:
-        require_world_size(checkpoint, workers)
+    _raise_if_given_up(root)
+
+
+def _raise_if_given_up(root: Path) -> None:
+    if reason := gave_up(root):
+        raise DivergedError(reason)
 
 
 def _fit(job: str, group: _Group) -> str | None:
@@ -139,10 +172,14 @@ def _fit(job: str, group: _Group) -> str | None:
         train_loop_config={"job": job, "run": group.run},
         scaling_config=ScalingConfig(
             num_workers=group.workers,
-            use_gpu=False,
-            resources_per_worker={"CPU": group.cpus_per_worker},
+            use_gpu=group.gpus_per_worker > 0,
+            resources_per_worker=_each(group),
         ),
-        torch_config=TorchConfig(backend="gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
+        torch_config=TorchConfig(
+            # What ranks tell each other about checkpoints lies in host memory on a GPU, too.
+            backend="cpu:gloo,cuda:nccl" if group.gpus_per_worker > 0 else "gloo",
+            timeout_s=_COLLECTIVE_TIMEOUT_S,
+        ),
         run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees the class of Train v1
             name=group.run,
             storage_path=group.storage,
@@ -158,11 +195,41 @@ def _fit(job: str, group: _Group) -> str | None:
     return None
 
 
+def _each(group: _Group) -> dict[str, float]:
+    gpus = {"GPU": group.gpus_per_worker} if group.gpus_per_worker > 0 else {}
+    return {"CPU": group.cpus_per_worker, **gpus}
+
+
 def _worker(config: dict[str, str]) -> None:
     # Ray pickles this function by name; the imports happen in the worker.
+    import ray
+    from ray.train import get_context
+
     from llada.training.loop import run_rank
 
-    run_rank(TrainingJob.model_validate_json(config["job"]), run=config["run"])
+    job, run = TrainingJob.model_validate_json(config["job"]), config["run"]
+    node = ray.get_runtime_context().get_node_id()
+    with Pulse(_pulses(job, run), get_context().get_world_rank(), node):
+        run_rank(job, run=run)
+
+
+def _pulses(job: TrainingJob, run: str) -> Path:
+    return Path(job.checkpoint_dir) / "pulses" / run
+
+
+def _end(beat: Beat, limit: float) -> None:
+    """Kill a worker that stands still; only a task on its machine can."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    logger.warning(
+        "worker %d (process %d) stood still for %.0f s: it is ended, and the group restarts",
+        beat.rank,
+        beat.pid,
+        limit,
+    )
+    there = NodeAffinitySchedulingStrategy(beat.node, soft=False)
+    ray.remote(kill).options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(beat)
 
 
 def _has_weights(job: TrainingJob) -> bool:
@@ -174,8 +241,13 @@ def _tell(tail: Tail, on_metrics: Callable[[StepMetrics], None]) -> None:
         on_metrics(metrics)
 
 
-def _last_words(failure: str, job: TrainingJob, max_failures: int) -> str:
+def _last_words(failure: str, job: TrainingJob, workers: int, max_failures: int) -> str:
+    from llada.training.out_of_memory import advice
+
     lines = [line for line in failure.splitlines() if line.strip()][-_LAST_LINES:]
+    told = advice(job.training, workers)
+    if "out of memory" in failure.lower() and told not in failure:  # Ray ended a worker in time
+        lines.append(told)
     return (
         f"training failed, after {max_failures} restarts where the fault allowed one. Last lines "
         "of the failed worker:\n  " + "\n  ".join(lines) + "\nRemove the cause and run again: it "
@@ -194,6 +266,8 @@ def _report(job: TrainingJob, run: str, seconds: float) -> TrainingReport:
         resumed_at=attempts[0].first_step,
         restarts=len(attempts) - 1,
         passed_over=tuple(name for attempt in attempts for name in attempt.passed_over),
+        rollbacks=len(read_interventions(root)),
+        lost_seconds=lost_seconds(root / METRICS),
         seconds=seconds,
         metrics_path=str(root / METRICS),
         output_dir=job.output_dir,

@@ -7,6 +7,7 @@ belongs to the weights that went on. (A prefix of a JSON object is never JSON.)
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -59,12 +60,35 @@ class Writer:
         self._file.close()
 
 
+class Silent:
+    """What the other ranks hold in place of a `Writer`."""
+
+    def append(self, line: BaseModel) -> None:
+        """Write nothing."""
+
+    def sync(self) -> None:
+        """Have nothing to bring to the disk."""
+
+
+@contextmanager
+def open_record(path: Path, *, writes: bool) -> Iterator[Writer | Silent]:
+    """Open the record on the rank that writes it; all ranks then do the same."""
+    if not writes:
+        yield Silent()
+        return
+    with Writer(path) as writer:
+        yield writer
+
+
 class Tail:
-    """Reads each step's line once, in order, while another process appends them."""
+    """Reads each step's line once, in order, while another process appends them.
+
+    After a rollback the steps from there on come again: they have other numbers.
+    """
 
     def __init__(self, path: Path) -> None:
         """Begin at step 0, even if the file does not exist yet."""
-        self._path, self._offset, self._next = path, 0, 0
+        self._path, self._offset, self._next, self._interventions = path, 0, 0, 0
 
     def new(self) -> Iterator[StepMetrics]:
         """Yield the steps that have appeared since the last call."""
@@ -77,7 +101,11 @@ class Tail:
                     return
                 self._offset += len(raw)
                 line = _parse(raw, StepMetrics)
-                if line is not None and line.step == self._next:
+                if line is None:
+                    continue
+                if line.interventions > self._interventions:
+                    self._interventions, self._next = line.interventions, line.step
+                if line.step == self._next:
                     self._next += 1
                     yield line
 
@@ -88,7 +116,7 @@ def read_metrics(path: Path, steps: int) -> list[StepMetrics]:
     Raises:
         CheckpointError: a step is missing; the file was changed by someone else.
     """
-    by_step = {line.step: line for line in _lines(path, StepMetrics)}
+    by_step = {line.step: line for line in read_lines(path, StepMetrics)}
     if missing := [step for step in range(steps) if step not in by_step]:
         msg = (
             f"{path} lacks {len(missing)} of {steps} steps, the first is {missing[0]}; it was "
@@ -100,10 +128,25 @@ def read_metrics(path: Path, steps: int) -> list[StepMetrics]:
 
 def read_attempts(path: Path, run: str) -> list[Attempt]:
     """Return the starts of the worker group within one call of `train`."""
-    return [line for line in _lines(path, Attempt) if line.run == run]
+    return [line for line in read_lines(path, Attempt) if line.run == run]
 
 
-def _lines(path: Path, kind: type[Line]) -> list[Line]:
+def lost_seconds(path: Path) -> float:
+    """Return the clock of lost work: seconds of steps that were computed, then computed again.
+
+    Kills and rollbacks throw them away. A step that was under way when a worker died has no line
+    and is not counted.
+    """
+    latest: dict[int, float] = {}
+    lost = 0.0
+    for line in read_lines(path, StepMetrics):
+        lost += latest.get(line.step, 0.0)
+        latest[line.step] = line.seconds
+    return lost
+
+
+def read_lines(path: Path, kind: type[Line]) -> list[Line]:
+    """Return the lines of one kind, without those torn by a crash."""
     parsed = [_parse(raw, kind) for raw in path.read_bytes().splitlines()]
     return [line for line in parsed if line is not None]
 

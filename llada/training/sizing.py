@@ -31,6 +31,8 @@ class Sizing(BaseModel):
     steps: int | None
     tokens_per_step: int
     tokens: int | None
+    rows_may_be_shorter: bool
+    """Tokens, FLOPs and time are upper bounds then: a row of SFT ends where its pair ends."""
     flops_per_token: float
     """6 N: weights outside embedding and head."""
     model_flops_per_token: float
@@ -56,6 +58,10 @@ class Sizing(BaseModel):
         """Whether a step fits the GPU; True where no GPU is named."""
         return self.gpu_memory is None or self.memory_by_stage[self.zero_stage] <= self.gpu_memory
 
+    def as_json(self) -> dict[str, object]:
+        """Return the entry of `llada plan --json`: sizes in bytes, times in hours and days."""
+        return {**self.model_dump(mode="json"), "fits": self.fits}
+
 
 def size(
     model: ModelConfig,
@@ -64,10 +70,11 @@ def size(
     *,
     length: int,
     steps: int | None,
+    rows_may_be_shorter: bool = False,
     gpu: str | None = None,
     mfu: float = DEFAULT_MFU,
 ) -> Sizing:
-    """Return the figures of a training of `steps` steps on rows of `length` tokens.
+    """Return the figures of a training of `steps` steps on rows of `length` tokens, or at most so.
 
     Time is model FLOPs (attention and head counted) over peak rate, workers and `mfu`: the share of
     the peak that goes into the model, which nobody knows before measuring it.
@@ -91,6 +98,7 @@ def size(
         steps=steps,
         tokens_per_step=per_step,
         tokens=tokens,
+        rows_may_be_shorter=rows_may_be_shorter,
         flops_per_token=each,
         model_flops_per_token=whole,
         flops=None if tokens is None else tokens * each,

@@ -17,6 +17,9 @@ HEAVY = ("ray", "torch", "mlflow", "numba", "deepspeed", "datasets", "transforme
         "workflows.tracking.follow",
         "filters",
         "llada.config",
+        "llada.training.sizing",
+        "llada.training.schedule",
+        "workflows.sizing",
     ],
 )
 def test_importing_starts_no_engine(module: str) -> None:

@@ -10,6 +10,7 @@ from llada.errors import LladaError
 @pytest.mark.parametrize(
     ("name", "total", "non_embedding"),
     [
+        ("pico", 684_480, 160_192),
         ("nano", 1_266_528, 480_096),
         ("tiny", 2_976_480, 1_665_760),
         ("small", 27_924_864, 15_341_952),

@@ -4,8 +4,8 @@ import torch
 
 from llada.model import MaskPredictor
 from llada.training.job import TrainingJob
-from llada.training.loop import open_data
 from llada.training.objective import Objective
+from llada.training.rows import open_data
 from llada.training.schedule import warmup_stable_decay
 
 
@@ -25,7 +25,7 @@ def train_plainly(job: TrainingJob) -> tuple[list[float], list[float], MaskPredi
         for group in optimizer.param_groups:
             group["lr"] = warmup_stable_decay(step, config.steps, config.schedule)
         optimizer.zero_grad()
-        loss = objective(*data.batch(step, range(config.batch_size)))
+        loss, _ = objective(*data.batch(step, range(config.batch_size)))
         loss.backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
         optimizer.step()

@@ -203,3 +203,26 @@ def test_ids_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "large.arrow", table)
     with pytest.raises(ShardError, match="token id 64 in the data"):
         PretrainData((shard,), 32, training(), VOCABULARY).batch(0, range(1))
+
+
+LESS_NOISE = {"times": "low_discrepancy", "masks": "exact_count"}
+
+
+@given(step=steps, tuned=st.booleans())
+def test_less_noisy_draws_spread_t_and_mask_exact_counts(
+    folder: Path, step: int, tuned: bool
+) -> None:
+    config = training(noise=LESS_NOISE, random_length_fraction=0.0)
+    made = sft_shards(folder) if tuned else pretrain_shards(folder)
+    data: Data = (SftData if tuned else PretrainData)(made, 32, config, VOCABULARY)
+    batch = whole(data, step)
+    grid_B = batch.time_B.sort().values
+    assert torch.allclose(grid_B.diff(), torch.full((7,), 1 / 8, dtype=torch.float64))
+    if not tuned:
+        count_B = batch.masked_BL.sum(1)
+        assert torch.equal(count_B, 1 + (batch.time_B * SEQ_LEN).long())
+        expected_B = SEQ_LEN / count_B / (8 * SEQ_LEN)
+        assert torch.allclose(batch.weight_BL[:, 0], expected_B.float())
+    parts = [data.batch(step, range(i, i + 2)) for i in range(0, 8, 2)]
+    for field in ("noisy_BL", "weight_BL", "time_B"):
+        assert torch.equal(torch.cat([getattr(p, field) for p in parts]), getattr(batch, field))

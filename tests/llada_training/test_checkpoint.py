@@ -2,21 +2,26 @@
 
 import json
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch.distributed as dist
+import xxhash
 from torch._C._distributed_c10d import HashStore
 
 from llada.training.checkpoint import (
-    KEPT,
     Checkpoints,
     claim_folder,
     complete_checkpoints,
     write_once,
 )
 from llada.training.errors import CheckpointError
+from llada.training.retention import RetentionConfig
+
+STATE = "state-00000.safetensors"
+TWO = RetentionConfig(last=2)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,20 +36,30 @@ class Counter:
 
     value = 0
 
-    def save(self, folder: Path) -> None:
-        (folder / "state").mkdir()
-        (folder / "state" / "zero_pp_rank_0_mp_rank_00_optim_states.pt").write_text(str(self.value))
+    def snapshot(self) -> Callable[[Path], list[Path]]:
+        text = str(self.value)
+
+        def write(folder: Path) -> list[Path]:
+            (folder / STATE).write_text(text)
+            return [folder / STATE]
+
+        return write
 
     def load(self, folder: Path) -> None:
-        self.value = int((folder / "state/zero_pp_rank_0_mp_rank_00_optim_states.pt").read_text())
+        self.value = int((folder / STATE).read_text())
 
 
-def save(root: Path, *steps: int) -> list[Path]:
-    checkpoints, state = Checkpoints(root), Counter()
+def save(root: Path, *steps: int, retention: RetentionConfig = TWO, each: int = 10) -> list[Path]:
+    """Save every step in `steps`, at `each` tokens a step."""
+    checkpoints, state = Checkpoints(root, retention), Counter()
     folders = []
     for step in steps:
         state.value = step
-        folders.append(checkpoints.save(step, state.save).folder)
+        checkpoints.save(step, state.snapshot(), tokens=step * each)
+        last = checkpoints.wait()
+        assert last is not None
+        assert last.tokens == step * each
+        folders.append(last.folder)
     return folders
 
 
@@ -56,7 +71,7 @@ def restored(root: Path) -> int:
 
 
 def damage(folder: Path, how: str) -> None:
-    file = folder / "state" / "zero_pp_rank_0_mp_rank_00_optim_states.pt"
+    file = folder / STATE
     if how == "truncated":
         file.write_text("")
     elif how == "changed":
@@ -78,7 +93,7 @@ def test_an_empty_folder_starts_at_the_beginning(tmp_path: Path) -> None:
 def test_the_newest_is_loaded_and_two_are_kept(tmp_path: Path) -> None:
     folders = save(tmp_path, 100, 200, 300, 1_000_000)
     assert restored(tmp_path) == 1_000_000
-    assert sorted(tmp_path.glob("step-*")) == sorted(folders[-KEPT:])
+    assert sorted(tmp_path.glob("step-*")) == sorted(folders[-2:])
 
 
 @pytest.mark.parametrize(
@@ -99,31 +114,83 @@ def test_a_rejected_checkpoint_does_not_count_as_one_of_the_two(tmp_path: Path) 
     damage(second, "changed")
     checkpoints, state = Checkpoints(tmp_path), Counter()
     checkpoints.restore(state.load)
-    again = checkpoints.save(200, state.save).folder
-    assert sorted(tmp_path.glob("step-*")) == sorted([first, again])
+    checkpoints.save(200, state.snapshot())
+    again = checkpoints.wait()
+    assert again is not None
+    assert sorted(tmp_path.glob("step-*")) == sorted([first, again.folder])
 
 
-def test_a_crash_while_writing_leaves_nothing_that_counts(tmp_path: Path) -> None:
+def test_what_fails_in_the_background_is_raised_at_the_next_step(tmp_path: Path) -> None:
     save(tmp_path, 100)
 
-    def crash(folder: Path) -> None:
+    def crash(folder: Path) -> list[Path]:
         (folder / "half").write_text("x")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
-        Checkpoints(tmp_path).save(200, crash)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(200, crash)
+    with pytest.raises(CheckpointError, match=r"disk full; make room.*run again"):
+        checkpoints.wait()
+    with pytest.raises(CheckpointError, match="disk full"):
+        checkpoints.check()
     assert restored(tmp_path) == 100
     save(tmp_path, 200)  # the next attempt has a folder of its own, then clears the torn one
     assert restored(tmp_path) == 200
     assert len(list(tmp_path.glob("step-000200.*"))) == 1
 
 
-def test_another_number_of_workers_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_saving_returns_while_the_files_are_written_from_the_state_of_then(tmp_path: Path) -> None:
+    checkpoints, state, go = Checkpoints(tmp_path), Counter(), threading.Event()
+    state.value = 100
+    write = state.snapshot()
+
+    def slowly(folder: Path) -> list[Path]:
+        assert go.wait(timeout=20)
+        return write(folder)
+
+    checkpoints.save(100, slowly)
+    state.value = 101  # training goes on
+    assert complete_checkpoints(tmp_path) == []
+    checkpoints.check()
+    go.set()
+    checkpoints.wait()
+    assert restored(tmp_path) == 100
+
+
+def test_another_format_is_named_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (folder,) = save(tmp_path, 100)
     claim = json.loads((folder / "COMPLETE.json").read_bytes())
-    (folder / "COMPLETE.json").write_text(json.dumps({**claim, "world_size": 4}))
-    with pytest.raises(CheckpointError, match=r"written by 4 workers, this run has 1.*workers=4"):
-        restored(tmp_path)
+    (folder / "COMPLETE.json").write_text(json.dumps({**claim, "format": "pickles"}))
+    with caplog.at_level(logging.WARNING):
+        assert restored(tmp_path) == 0
+    assert f"{folder.name} is passed over: another format" in caplog.text
+
+
+def test_a_damaged_file_of_any_former_rank_is_found(tmp_path: Path) -> None:
+    """Three wrote, one reads: it answers for the files of all three."""
+    (folder,) = save(tmp_path, 100)
+    complete = json.loads((folder / "COMPLETE.json").read_bytes())
+    for rank in (1, 2):
+        (folder / f"MANIFEST.{rank}.json").write_text("{}")
+        digest = xxhash.xxh3_128_hexdigest(b"{}")
+        complete["manifests"][f"MANIFEST.{rank}.json"] = digest
+    (folder / "COMPLETE.json").write_text(json.dumps({**complete, "world_size": 3}))
+    assert restored(tmp_path) == 100
+    (folder / "MANIFEST.2.json").write_text("{ }")
+    assert restored(tmp_path) == 0
+
+
+def test_milestones_and_the_best_stay_beside_the_last(tmp_path: Path) -> None:
+    retention = RetentionConfig(last=1, every_tokens=1000, best=1)
+    checkpoints = Checkpoints(tmp_path)
+    for step, value in ((30, 2.0), (50, 1.5), (250, float("nan")), (85, 0.1)):
+        checkpoints.mark(step, value)  # 85 is no checkpoint, and NaN is no virtue
+    save(tmp_path, *range(30, 280, 20), retention=retention)
+    found = sorted(c.step for c in complete_checkpoints(tmp_path))
+    # At ten tokens a step: 110 is the first past 1000, 210 past 2000, 50 the best, 270 the last.
+    assert found == [50, 110, 210, 270]
 
 
 def test_complete_names_the_manifests_by_hash(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from llada.training.errors import CheckpointError
 from llada.training.job import StepMetrics
-from llada.training.record import Tail, Writer, read_metrics
+from llada.training.record import Tail, Writer, lost_seconds, read_metrics
 
 
 def line(step: int, loss: float = 1.0) -> StepMetrics:
@@ -46,3 +46,17 @@ def test_a_missing_step_is_an_error(tmp_path: Path) -> None:
         writer.append(line(2))
     with pytest.raises(CheckpointError, match="lacks 1 of 3 steps, the first is 1"):
         read_metrics(path, 3)
+
+
+def test_a_rollback_is_heard_again_and_a_kill_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    tail = Tail(path)
+    again = [line(step, 3.0).model_copy(update={"interventions": 1}) for step in range(1, 4)]
+    with Writer(path) as writer:
+        for each in [*map(line, range(3)), *again, again[-1]]:
+            writer.append(each)
+    assert [(m.step, m.loss) for m in tail.new()] == [
+        (0, 1.0), (1, 1.0), (2, 1.0), (1, 3.0), (2, 3.0), (3, 3.0),
+    ]  # fmt: skip
+    assert [m.loss for m in read_metrics(path, 4)] == [1.0, 3.0, 3.0, 3.0]
+    assert lost_seconds(path) == 2.0 * 3

@@ -1,6 +1,7 @@
-"""The verbs that write what a store knows for other systems: export openlineage."""
+"""The verbs that write what a store holds for other systems: export model, export openlineage."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +11,54 @@ from workflows.cli import options
 
 @click.group()
 def export() -> None:
-    """Write what the store knows in the form of another system."""
+    """Write what the store holds in the form of another system."""
+
+
+@export.command()
+@click.argument("ref")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A folder, new or empty.",
+)
+@click.option(
+    "--step",
+    metavar="N|newest",
+    help="From a training under way or broken off: the checkpoint after N steps, or the newest.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["llada", "llama"]),
+    default="llada",
+    show_default=True,
+    help="Names of config and weights: as LLaDA is published, or as LLaMA.",
+)
+@click.option(
+    "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True
+)
+@options.store
+def model(ref: str, out: Path, step: str | None, store: str, **form: Any) -> None:
+    """Export the model REF (a stage, stage@digest, folder, tag) in a published layout.
+
+    config.json, safetensors, tokenizer and chat template, as MaskPredictor.from_pretrained and
+    readers of the published checkpoints take them. With --step, REF is the name of a training
+    stage, finished or not, and every file of the checkpoint is checked before.
+    """
+    from workflows.errors import UsageError
+    from workflows.exporting import Form, export_in_training, export_model
+
+    if step is not None and step != "newest" and not step.isdigit():
+        raise UsageError(f"--step {step}: give a number of steps, or newest")
+    root = store_root(store)
+    if step is None:
+        done = export_model(root, ref, out, Form(**form))
+    else:
+        at = None if step == "newest" else int(step)
+        done = export_in_training(root, ref, out, at, Form(**form))
+    for damaged in done.passed_over:
+        click.echo(f"passed over: {damaged}", err=True)
+    click.echo(f"{done.origin} in {done.folder}", err=True)
 
 
 @export.command()

@@ -198,38 +198,6 @@ def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
     return drive(recipe, options.open_recipe(recipe), address, say=say)[STAGE]
 
 
-@click.command()
-@click.argument("ref")
-@click.option("--html", type=click.Path(path_type=Path), default="report.html", show_default=True)
-@click.option(
-    "--against",
-    metavar="REF",
-    help="Compare it with another filter: both funnels, rules that differ, documents that flipped.",
-)
-@options.store
-def report(ref: str, html: Path, against: str | None, store: str) -> None:
-    """Write what the filter REF did as one page: funnel, statistics, limits, documents at them."""
-    from pipelines.storage import store_root
-    from workflows.lineage.refs import resolve
-
-    root = store_root(store)
-    if against is None:
-        _write_page(resolve(root, ref), html)
-    else:
-        _compare(resolve(root, against), resolve(root, ref), html)
-    click.echo(f"report: {html}")
-
-
-def _compare(before: "Artifact", now: "Artifact", path: Path) -> None:
-    from pipelines.storage import write_bytes
-    from workflows.report.against import as_page, as_text
-    from workflows.report.flips import comparison
-
-    found = comparison(before, now)
-    click.echo(as_text(found, lambda text: click.style(text, reverse=True)))
-    write_bytes(path.absolute(), as_page(found).encode())
-
-
 def _write_page(artifact: "Artifact", path: Path) -> None:
     from pipelines.storage import write_bytes
     from workflows.report.facts import facts_of

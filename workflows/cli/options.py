@@ -1,6 +1,6 @@
 """The options that several verbs share, and how a recipe and its settings are opened."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +42,29 @@ sweep = click.option(
 accept_drift = click.option(
     "--accept-drift", is_flag=True, help="Reuse what pinned code has outgrown."
 )
+model = click.option(
+    "--model",
+    "ref",
+    metavar="REF|FOLDER",
+    help="An artifact, or a folder in the published layout (config.json, *.safetensors, "
+    "tokenizer.json), which wins over an artifact of that name; default: the newest model.",
+)
+device = click.option("--device", default="cpu", show_default=True, help="Where torch computes.")
+dtype = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Precision of the weights.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a machine.")
+
+
+def of_model(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options that choose a model: ref, store, device, dtype."""
+    for option in (dtype, device, store, model):
+        command = option(command)
+    return command
 
 
 @dataclass(frozen=True)

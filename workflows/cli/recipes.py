@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llada.training.sizing import DEFAULT_MFU
 from pipelines.secrets import redacted
 from pipelines.storage import store_root
 from workflows.cli import options
 from workflows.cli.options import open_recipe
-from workflows.errors import InterruptedRun
+from workflows.errors import InterruptedRun, UsageError, WorkflowError
 
 if TYPE_CHECKING:
     from workflows.artifact import Artifact
@@ -36,26 +37,51 @@ _WORK_TO_DO = 2
 @options.accept_drift
 @options.as_json
 @click.option("--exit-code", is_flag=True, help="Exit with 0 if all is up to date, else with 2.")
+@click.option(
+    "--mfu",
+    default=DEFAULT_MFU,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the GPUs' peak rate that trainings are reckoned with.",
+)
 @click.pass_context
 def plan(
-    context: click.Context, /, recipe: Path, as_json: bool, exit_code: bool, **choices: Any
+    context: click.Context,
+    /,
+    recipe: Path,
+    as_json: bool,
+    exit_code: bool,
+    mfu: float,
+    **choices: Any,
 ) -> None:
-    """Say what a run of RECIPE would reuse and what it would run, and why. Changes nothing."""
+    """Say what a run of RECIPE would reuse and what it would run, and why. Changes nothing.
+
+    Of each training still to run: steps, tokens, FLOPs, memory a GPU by ZeRO stage and, where the
+    recipe names its GPU, hours; one that cannot fit ends with 1 and the change that would fit.
+    """
+    from workflows.sizing import sizings, too_large
+    from workflows.sizing_text import described
     from workflows.summary import table
 
     opened = open_recipe(recipe, **choices)
-    planned = opened.planner.plan(opened.recipe)
+    planned = opened.planner.plan(opened.recipe, sources_may_lack=True)
     rows = [one.as_json() for one in planned]
+    sized = sizings(planned, mfu)
     if as_json:
         each = {p.stage.name: p.estimate.model_dump() for p in planned if p.estimate}
         estimates = {"total": _total(planned), "stages": each}
-        click.echo(json.dumps({"stages": rows, "estimates": estimates}, indent=1))
+        trainings = {name: sizing.as_json() for name, sizing in sized.items()}
+        content = {"stages": rows, "estimates": estimates, "training": trainings}
+        click.echo(json.dumps(content, indent=1))
     else:
         shown = [
             {"stage": row["name"], "action": row["verdict"], "why": row["why"]} for row in rows
         ]
         click.echo(table(shown, ["stage", "action", "why"]))
+        click.echo(described(sized), nl=False)
         click.echo(_forecast(planned), nl=False)
+    if (refusal := too_large(sized)) is not None:
+        raise WorkflowError(refusal)
     if exit_code and any(one.verdict != "REUSE" for one in planned):
         context.exit(_WORK_TO_DO)
 
@@ -118,11 +144,22 @@ def run(
     from workflows import jobs
 
     opened = open_recipe(recipe, **choices)
+    _refuse_what_cannot_fit(opened)
     command = sent_as or redacted(["llada", *sys.argv[1:]])
     if address is not None and jobs.is_job_server(address):
         _send(recipe, opened, address, command, detach=detach)
         return
     drive(recipe, opened, address, command=command, keep_going=keep_going, run_id=run_id)
+
+
+def _refuse_what_cannot_fit(opened: options.Opened) -> None:
+    """Say before the first stage runs what the last one would run out of memory on."""
+    from workflows.sizing import sizings, too_large
+
+    if any(stage.resources.gpu for stage in opened.recipe.stages):
+        planned = opened.planner.plan(opened.recipe)
+        if (refusal := too_large(sizings(planned, DEFAULT_MFU))) is not None:
+            raise UsageError(refusal)
 
 
 def _send(

@@ -6,7 +6,8 @@ from html import escape
 from filters.rules import Rule
 from workflows.preview import excerpt
 from workflows.report.flips import Comparison, Example, Flip, RuleChange, Verdict
-from workflows.report.page import marked, shell, table
+from workflows.report.page import marked
+from workflows.report.sheet import sheet, table
 
 _FLIPS_SHOWN = 12
 
@@ -83,12 +84,12 @@ def as_page(found: Comparison) -> str:
     """Return a comparison as one HTML file: no script, no request, every text escaped."""
     old, new = (escape(artifact.folder.name) for artifact in (found.before, found.now))
     moved = [change for change in found.rules if change.moved]
-    title = f"{new} against {old}"
-    return shell(
+    title = f"{found.now.folder.name} against {found.before.folder.name}"
+    return sheet(
         title,
         "\n".join(
             [
-                f"<h1>{title}</h1>",
+                f"<h1>{escape(title)}</h1>",
                 "<h2>Funnel</h2>",
                 table(
                     ("", old, new, "change"),

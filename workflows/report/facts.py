@@ -84,7 +84,8 @@ def check_is_filter(artifact: Artifact) -> None:
     if artifact.manifest.kind != "filter":
         raise UsageError(
             f"{artifact.folder.name} was made by the kind '{artifact.manifest.kind}'; a report "
-            "shows what a filter did: name a stage of kind filter"
+            "shows what a filter did or how a model learnt: name a stage of kind filter, pretrain "
+            "or sft"
         )
 
 

@@ -1,26 +1,25 @@
-"""The report as one HTML file: no script, no request, every text of a corpus escaped."""
+"""The report of a filter: every text of a corpus escaped."""
 
 import math
 from collections.abc import Iterable, Mapping
 from html import escape
-from importlib.resources import files
 
 from workflows.filtering import RuleShare
 from workflows.report.facts import Facts, RuleFacts, Sample
 from workflows.report.histogram import Histogram
 from workflows.report.marks import spans_of
+from workflows.report.sheet import sheet, table
 
 _WIDTH, _HEIGHT = 320, 90
-_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def page(facts: Facts) -> str:
     """Return the report of a filter artifact."""
     manifest = facts.artifact.manifest
-    title = f"{escape(manifest.recipe)}: what {escape(manifest.name)} kept"
+    title = f"{manifest.recipe}: what {manifest.name} kept"
     body = "\n".join(
         [
-            f"<h1>{title}</h1>",
+            f"<h1>{escape(title)}</h1>",
             f'<p class="quiet mono">{escape(facts.artifact.folder.name)} · run '
             f"{escape(manifest.run_id)} · words: {escape(str(manifest.config.get('words')))}</p>",
             "<h2>Funnel</h2>",
@@ -39,38 +38,7 @@ def page(facts: Facts) -> str:
             *(_samples(one) for one in facts.rules if one.inside or one.outside),
         ]
     )
-    return shell(title, body)
-
-
-def shell(title: str, body: str) -> str:
-    """Return a whole page of markup: no script, no request."""
-    style = "\n".join(
-        files(package).joinpath(name).read_text(encoding="utf-8")
-        for package, name in (("workflows.ui", "page.css"), ("workflows.report", "report.css"))
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_CSP}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{style}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
-    )
-
-
-def table(
-    heads: Iterable[str], rows: Iterable[Iterable[str]], *, label: str, look: str = ""
-) -> str:
-    """Return a table whose cells are already markup; the first column names the row."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    lines = []
-    for row in rows:
-        first, *rest = row
-        cells = "".join(f'<td class="number">{cell}</td>' for cell in rest)
-        lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
-    return (
-        f'<div class="scroll"><table class="{look}" aria-label="{escape(label)}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    return sheet(title, body)
 
 
 def _funnel(facts: Facts) -> str:

@@ -2,11 +2,11 @@
 
 import base64
 import hashlib
-import json
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from llada.pages.document import embedded
 from workflows.ui.comparison import compare
 from workflows.ui.index import Index
 from workflows.ui.stage_view import stage_of
@@ -21,15 +21,6 @@ SCRIPTS = (
 """The front end in reading order: later files use what earlier ones define."""
 
 _RUNS_EMBEDDED = 200
-_ESCAPES = str.maketrans(
-    {
-        "<": "\\u003c",
-        ">": "\\u003e",
-        "&": "\\u0026",
-        "\u2028": "\\u2028",
-        "\u2029": "\\u2029",
-    }
-)
 
 
 def served_page(index: Index, run_id: str | None, against: str | None) -> str:
@@ -78,14 +69,6 @@ def _about(index: Index) -> dict[str, Any]:
         "runs_total": len(index.runs),
         "artifacts_total": len(index.artifacts),
     }
-
-
-def embedded(value: object) -> str:
-    """Return JSON that cannot end its script element, whatever texts it holds."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    # A lone surrogate (half a character from a broken document) has no UTF-8 form.
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return text.translate(_ESCAPES)
 
 
 def policy() -> str:

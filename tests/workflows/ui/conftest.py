@@ -4,18 +4,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from pipelines.shards import ShardFiles
+from tests.support.browsing import Watched
 from tests.support.made_up_runs import START, Made, manifest_of, write_run
 from workflows.artifact import folder_of, publish
 from workflows.ui.index import Index
 from workflows.ui.server import PageServer
 
-CHROMIUM = Path("/usr/bin/chromium")
+__all__ = ["Watched"]
 
 SCRIPT = "</script><script>window.pwned=1</script>"
 IMAGE = '"><img src=x onerror="window.pwned=1">'
@@ -92,44 +92,3 @@ def serving(store: Path) -> Iterator[PageServer]:
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing (apt-get install chromium)")
-    tools = pytest.importorskip("playwright.sync_api", reason="no browser: playwright is missing")
-    with tools.sync_playwright() as started:
-        found = started.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield found
-        found.close()
-
-
-class Watched:
-    """A page and everything on it that should not happen."""
-
-    def __init__(self, browser: Any, **options: Any) -> None:
-        self.page = browser.new_page(**options)
-        self.page.set_default_timeout(5000)
-        self.errors: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda message: self.errors.append(message.text))
-        self.page.on("dialog", lambda dialog: self.errors.append(f"dialog {dialog.message}"))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-
-    def open(self, url: str, ready: str) -> Any:
-        self.page.goto("about:blank")
-        self.page.goto(url)
-        self.page.wait_for_selector(ready)
-        return self.page
-
-
-@pytest.fixture
-def watched(browser: Any) -> Iterator[Watched]:
-    found = Watched(browser, viewport={"width": 1280, "height": 900})
-    yield found
-    found.page.close()
-    assert found.errors == []

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llada.pages.document import embedded
 from tests.support.commands import llada
 from tests.support.made_up_runs import START, Made, write_run
 from tests.workflows.ui.conftest import HOSTILE, IMAGE_NAME
 from workflows.ui.index import Index
-from workflows.ui.page import SCRIPTS, STYLES, embedded, file_page, policy
+from workflows.ui.page import SCRIPTS, STYLES, file_page, policy
 
 FOLDER = Path(str(files("workflows.ui")))
 JSON = st.recursive(
