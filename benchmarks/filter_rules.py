@@ -28,7 +28,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from filters import RuleSet, features
-from filters.language import LanguageFilter, LanguageIdentifier
+from filters.fasttext_models import load, predict
+from filters.language import UNDETERMINED, LanguageFilter, LanguageIdentifier
 
 FAMILIES = ("gopher_repetition", "gopher", "c4_fineweb", "fineweb")
 """FineWeb's chain after the language, in its order (arXiv 2406.17557, 3)."""
@@ -64,8 +65,21 @@ def main() -> None:
                 peers[theirs] = speed(theirs, few)
             line += f"   datatrove {peers[theirs]:6.2f}   ratio {rate / peers[theirs]:6.1f}x"
         print(line, flush=True)
+    same_labels(texts)
     if peer is not None:
         agreement(few, peer)
+
+
+def same_labels(texts: list[str]) -> None:
+    """Print how often the label is that of fastText asked about the whole text."""
+    model = load(IDENTIFIER.path, "LanguageIdentifier.bundled()")
+    whole = [predict(model, text.replace("\n", " ")) for text in texts]
+    plain = [next(iter(answers), UNDETERMINED) for answers in whole]
+    same = sum(a == b for a, b in zip(languages(texts), plain, strict=True))
+    print(
+        f"language: {same:,} of {len(texts):,} the label that fastText gives the whole text "
+        f"({same / len(texts):.2%})"
+    )
 
 
 def chain(words: str) -> Judge:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from llada.training.checkpoint import (
     COMPLETE,
+    JOB,
     MARKS,
     complete_checkpoints,
     completed_so_far,
@@ -32,6 +33,7 @@ from pipelines.storage import StorePath
 
 LOOK_SECONDS = 1.0
 _RECORDS = (METRICS, MARKS, INTERVENTIONS)
+_BESIDE = (*_RECORDS, JOB)  # what a checkpoint alone does not say: of which model it is
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +129,9 @@ class _Mirror:
             if newest.folder.name not in self._copied:
                 self._copy(newest.folder)
                 self._copied[newest.folder.name] = newest.step
-                self._prune(newest.step)
+                self._prune(newest)
             elif max(self._copied.values()) > newest.step:  # a rollback
-                self._prune(newest.step)
+                self._prune(newest)
         except FileNotFoundError:
             logger.info("a checkpoint was deleted while it was copied; the next one follows")
         except StoreError as error:
@@ -139,14 +141,18 @@ class _Mirror:
         target = self._there / folder.name
         # The record is longer than the checkpoint needs by the time it is read: no harm, the
         # lines of steps that are computed again come later and count.
-        for source in (*(self._here / name for name in _RECORDS), *sorted(folder.iterdir())):
+        for source in (*(self._here / name for name in _BESIDE), *sorted(folder.iterdir())):
             if source.name != COMPLETE and source.exists():
                 _upload(source, target / source.name)
         storage.put_if_absent(target / COMPLETE, (folder / COMPLETE).read_bytes())
 
-    def _prune(self, newest: int) -> None:
+    def _prune(self, newest: Checkpoint) -> None:
         """Delete what retention lets go, what is half there, and what a rollback has rejected."""
-        sound = [c for c in in_store(self._there) if c.step <= newest]
+        sound = [
+            c
+            for c in in_store(self._there)
+            if c.step < newest.step or c.folder.name == newest.folder.name
+        ]
         stay = {c.folder.name for c in kept(sound, read_marks(self._here), self._retention)}
         for name in storage.children(self._there):
             if name.startswith("step-") and name not in stay:

@@ -15,7 +15,7 @@ from pipelines.bisection import apart
 from pipelines.documents import Desk, desk_of
 from pipelines.shards import ShardRecord, read_table
 from pipelines.units import run_units, stage_output, units_of
-from pipelines.workspace import StageOutput, Workspace
+from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
 if TYPE_CHECKING:
     from filters import RuleSet
@@ -70,6 +70,15 @@ def _language(config: FilterConfig) -> "LanguageFilter":
     return LanguageFilter(identifier, config.languages, config.min_language_score)
 
 
+def has_same_statistics(earlier: FilterConfig, config: FilterConfig) -> bool:
+    """Whether both measure the same of a document, whatever limits they hold against it."""
+
+    def measured(one: FilterConfig) -> tuple[object, ...]:
+        return one.words, one.signatures, one.languages, one.text_rules().language
+
+    return measured(earlier) == measured(config)
+
+
 class Judge:
     """Judges tables of documents as a filter config says; built once, called often."""
 
@@ -80,36 +89,64 @@ class Judge:
 
     def __call__(self, documents: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Return kept, dropped and the statistics of all; a statistic is computed once."""
-        from filters.rules import split
-
         language = self._language.features(documents["text"])
-        for name in ("language", "language_score"):
-            at = documents.column_names.index(name)
-            documents = documents.set_column(at, schemas.DOCUMENT.field(name), language[name])
+        documents = _told(documents, language)
         statistics = self._rules.statistics(documents)
         for name in ("language", "language_allowed"):
             statistics = statistics.append_column(name, language[name])
         if self._signatures:
             for name, column in _signatures(documents["text"]).items():
                 statistics = statistics.append_column(name, column)
-        kept, dropped = split(documents, self._rules.verdicts(statistics))
-        return kept, dropped, statistics.add_column(0, "doc_id", documents["doc_id"])
+        statistics = statistics.add_column(0, "doc_id", documents["doc_id"])
+        return (*self.by(documents, statistics), statistics)
+
+    def by(self, documents: pa.Table, statistics: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return kept and dropped by statistics that are known, row by row; no text is read."""
+        from filters.rules import split
+
+        return split(_told(documents, statistics), self._rules.verdicts(statistics))
+
+
+def _told(documents: pa.Table, language: pa.Table) -> pa.Table:
+    """Return documents with the language that was found, in the columns they have for it."""
+    for name in ("language", "language_score"):
+        at = documents.column_names.index(name)
+        documents = documents.set_column(at, schemas.DOCUMENT.field(name), language[name])
+    return documents
 
 
 class FilterWorker:
     """Judges one unit: kept documents, dropped documents with their verdicts, the statistics."""
 
-    def __init__(self, desk: Desk, config: FilterConfig) -> None:
+    def __init__(
+        self, desk: Desk, config: FilterConfig, known: Mapping[str, str] | None = None
+    ) -> None:
         self._desk = desk
         self._judge = Judge(config)
+        self._known = known or {}
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""
         documents = read_table(unit["path"])
-        judged, failed = apart(documents, self._judge)
-        kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
-        dropped = pa.concat_tables([dropped, failed], promote_options="default")
-        return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
+        statistics = self._measured(unit["shard"], documents)
+        if statistics is not None:
+            kept, dropped = self._judge.by(documents, statistics)
+        else:
+            judged, failed = apart(documents, self._judge)
+            kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
+            dropped = pa.concat_tables([dropped, failed], promote_options="default")
+            return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
+        return self._desk.publish(
+            unit["shard"], documents, kept, dropped, features=statistics,
+            metrics={"statistics_reused": documents.num_rows},
+        )  # fmt: skip
+
+    def _measured(self, shard: str, documents: pa.Table) -> pa.Table | None:
+        """Return what is known of exactly these documents, None where that is not all of them."""
+        if shard not in self._known:
+            return None
+        statistics = read_table(self._known[shard])
+        return statistics if statistics["doc_id"].equals(documents["doc_id"]) else None
 
 
 def _signatures(texts: pa.ChunkedArray) -> Mapping[str, pa.Array]:
@@ -120,9 +157,17 @@ def _signatures(texts: pa.ChunkedArray) -> Mapping[str, pa.Array]:
     return {**found, "text_bytes": pc.binary_length(texts).cast(pa.int64())}
 
 
+def _known(earlier: InputArtifact | None) -> Mapping[str, str]:
+    """Return where the statistics of each shard lie, as an earlier artifact has them."""
+    if earlier is None:
+        return {}
+    paths = zip(earlier.entries("features"), earlier.paths("features"), strict=True)
+    return {entry.shard: str(path) for entry, path in paths}
+
+
 def run(workspace: Workspace, config: FilterConfig) -> StageOutput:
     """Filter every unit of the slot `documents`; see StageOutput for what comes back."""
-    factory = partial(FilterWorker, desk_of(workspace), config)
+    factory = partial(FilterWorker, desk_of(workspace), config, _known(workspace.earlier))
     records = run_units(workspace, units_of(workspace.input("documents")), factory)
     info = {}
     if config.signatures:

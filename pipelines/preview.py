@@ -5,7 +5,6 @@ place a little is read, and where the format allows no other way, the file from 
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -79,8 +78,6 @@ def sample(config: SourceConfig, documents: int, base: Path) -> Sample:
             f"no document at {len(places)} places of {len(files)} files: found "
             f"{rules or 'nothing'}. Check the paths; the whole job would say where each one stands."
         )
-    if len(rows) > documents:
-        rows = [rows[int(at)] for at in np.linspace(0, len(rows) - 1, documents).round()]
     found.documents = pa.Table.from_pylist(rows, schema=schemas.DOCUMENT)
     return found
 
@@ -137,10 +134,10 @@ def _group(file: SourceFile, fraction: float) -> _Place:
     return _Place(portion, size, rows)
 
 
-def _read(place: _Place, wanted: int, found: Sample) -> Iterator[dict[str, Any]]:
-    """Yield the documents of a place: all of a slice, the first few of what has no slices."""
-    is_slice = place.portion.stop is not None and place.portion.file.format != "parquet"
-    taken = text_bytes = 0
+def _read(place: _Place, wanted: int, found: Sample) -> list[dict[str, Any]]:
+    """Return documents of a place: from all over what is small, else the first there."""
+    rows: list[dict[str, Any]] = []
+    text_bytes, is_small = 0, _is_small(place.portion)
     for record in read(place.portion, _READING):
         if not isinstance(record, Document):
             found.not_documents[record.rule] += 1
@@ -148,14 +145,27 @@ def _read(place: _Place, wanted: int, found: Sample) -> Iterator[dict[str, Any]]
         if not record.text.strip():
             found.not_documents["empty_text"] += 1
             continue
-        if taken == wanted and not is_slice:
+        if len(rows) == wanted and not is_small:
             if place.rows and place.bytes:
-                found.read_bytes += place.bytes * taken // place.rows
+                found.read_bytes += place.bytes * wanted // place.rows
                 found.read_text_bytes += text_bytes
-            return
+            return rows
         text_bytes += len(record.text.encode())
-        if taken < wanted:
-            taken += 1
-            yield document_row(record)
+        rows.append(document_row(record))
     found.read_bytes += place.bytes or 0
     found.read_text_bytes += text_bytes
+    return _spread(rows, wanted)
+
+
+def _is_small(portion: Portion) -> bool:
+    """Whether a place is read to its end at little cost: a slice, or a small file."""
+    if portion.file.format != "parquet" and portion.stop is not None:
+        return True
+    is_plain = not streams.suffix_of(portion.file.uri)
+    return portion.is_whole and is_plain and portion.file.bytes <= 4 * _SLICE
+
+
+def _spread(rows: list[dict[str, Any]], wanted: int) -> list[dict[str, Any]]:
+    if len(rows) <= wanted:
+        return rows
+    return [rows[int(at)] for at in np.linspace(0, len(rows) - 1, wanted).round()]

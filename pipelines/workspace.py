@@ -226,6 +226,8 @@ class Workspace:
     on_progress: Callable[[Progress], None] = lambda _: None
     on_metrics: Callable[[int, Mapping[str, float]], None] = lambda _step, _values: None
     stop: Stop = field(default_factory=Stop)
+    earlier: InputArtifact | None = None
+    """What this stage made of the same inputs by the same code under a config that shares work."""
 
     @property
     def cache(self) -> Path:

@@ -18,10 +18,18 @@ from pipelines.checks import CHECKS, CheckResult, Result, examine
 from pipelines.errors import PipelineError, WorkerError
 from pipelines.stopping import Stopped
 from pipelines.storage import StorePath, explained
-from pipelines.workspace import Executor, Progress, StageOutput, Stop, Workspace
+from pipelines.workspace import (
+    Executor,
+    InputArtifact,
+    Progress,
+    StageOutput,
+    Stop,
+    Workspace,
+)
 from workflows import artifact as artifacts
 from workflows import environment, lease, quarantine
 from workflows.artifact import Artifact, Manifest
+from workflows.earlier import sparing
 from workflows.errors import QuarantineError, StageError
 from workflows.kinds import STAGE_KINDS
 from workflows.lease import Holder, Lease, Times, Waiting
@@ -199,8 +207,20 @@ class Attempt:
             on_progress=progressed,
             on_metrics=lambda step, values: self.ears.metrics(stage, step, values),
             stop=stop,
+            earlier=self._earlier(),
         )
         return STAGE_KINDS[stage.kind].run(workspace, stage.config)
+
+    def _earlier(self) -> InputArtifact | None:
+        """Return the earlier artifact of this stage that spares it work, unless it is forced."""
+        stage, identity = self.planned.stage, self.planned.identity
+        assert identity is not None
+        kind = STAGE_KINDS[stage.kind]
+        if kind.spared_by is None or self.planned.why == "forced":
+            return None
+        history = artifacts.history(self.run.store, stage.kind, stage.name)
+        found = sparing(stage, kind, identity.inputs, identity.code, history)
+        return None if found is None else found.as_input()
 
     def _stopped(self, reason: str) -> None:
         limit = self.planned.stage.resources.timeout

@@ -40,7 +40,14 @@ _KINDS = (
         checks=(checks.unique_ids,),  # the stages after it only ever take documents away
     ),
     StageKind("clean", clean.CleanConfig, clean.run, "documents", _DOCUMENTS),
-    StageKind("filter", filter.FilterConfig, filter.run, "documents", _DOCUMENTS),
+    StageKind(
+        "filter",
+        filter.FilterConfig,
+        filter.run,
+        "documents",
+        _DOCUMENTS,
+        spared_by=filter.has_same_statistics,
+    ),
     StageKind(
         "screen",
         screen.ScreenConfig,

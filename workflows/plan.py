@@ -15,6 +15,7 @@ from workflows import quarantine
 from workflows.artifact import Artifact, InputRef
 from workflows.code import closure as codehash
 from workflows.code.memory import Closures
+from workflows.earlier import sparing
 from workflows.estimate import Estimate, estimate
 from workflows.kinds import STAGE_KINDS
 from workflows.recipe import Recipe
@@ -147,7 +148,11 @@ class Planner:
         if records or checkpoints:
             kept = f"{records} finished shards" if records else f"{checkpoints} checkpoints"
             return Planned(stage, "RESUME", f"{kept} kept from a run that ended early", known)
-        return Planned(stage, "RUN", self._why(stage, known), known)
+        why, kind = self._why(stage, known), STAGE_KINDS[stage.kind]
+        spared = sparing(stage, kind, known.inputs, known.code, self._earlier(stage))
+        if spared is not None:
+            why += f"; what {spared.folder.name} measured is reused"
+        return Planned(stage, "RUN", why, known)
 
     def _why(self, stage: Stage, known: Identity) -> str:
         """Name what differs from the latest artifact of this stage: field, input or function."""

@@ -124,8 +124,8 @@ def as_text(found: Preview, config: FilterConfig, workers: int, mark: Callable[[
     aside = "".join(f", {count:,} {rule}" for rule, count in one.not_documents.most_common())
     signs = {rule.name: "<" if rule.drop == "below" else ">" for rule in rules_of(config).rules}
     lines = [
-        f"PREVIEW  {found.documents:,} documents of {one.places} places in {one.files:,} "
-        f"file{'s' * (one.files != 1)} ({one.bytes / 1e6:,.1f} MB){aside}",
+        f"PREVIEW  {found.documents:,} documents of {one.places} place{'s' * (one.places != 1)} "
+        f"in {one.files:,} file{'s' * (one.files != 1)} ({one.bytes / 1e6:,.1f} MB){aside}",
         "",
         breakdown(found.documents, found.kept, found.shares),
     ]

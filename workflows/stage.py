@@ -40,6 +40,9 @@ class StageKind:
     outside: Callable[[Any, Path, Path], object] | None = None
     """What lies outside the store and counts for the key (a source's listing), as JSON values;
     takes the config, the folder that paths are relative to, and a folder to remember things in."""
+    spared_by: Callable[[Any, Any], bool] | None = None
+    """Whether an artifact of the first config, made by the same code of the same inputs, spares
+    work where the second is asked for (`Workspace.earlier`); None: no artifact ever does."""
 
     @property
     def code_name(self) -> str:

@@ -23,6 +23,7 @@ from llada.training.errors import CheckpointError
 from llada.training.retention import Checkpoint, RetentionConfig, kept
 
 COMPLETE = "COMPLETE.json"
+JOB = "job.json"
 MARKS = "marks.jsonl"
 FORMAT = "state-files-1"
 _NAME = re.compile(r"step-(?P<step>\d+)\.\w+")
@@ -208,7 +209,7 @@ def claim_folder(root: Path, identity: Mapping[str, Any]) -> None:
         CheckpointError: another job wrote here; continuing would mix two runs.
     """
     root.mkdir(parents=True, exist_ok=True)
-    marker = root / "job.json"
+    marker = root / JOB
     if not marker.exists():
         write_once(marker, identity)
     owner = json.loads(marker.read_bytes())

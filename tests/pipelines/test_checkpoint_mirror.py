@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from llada.training.checkpoint import Checkpoints, complete_checkpoints, discard
+from llada.training.interventions import INTERVENTIONS
 from llada.training.record import METRICS
 from llada.training.retention import RetentionConfig
 from pipelines import storage
@@ -79,17 +80,23 @@ def test_another_machine_goes_on_from_the_store(tmp_path: Path, there: StorePath
     assert steps(there) == [4, 3]  # copied when the block ended, at the latest
 
 
-def test_a_checkpoint_that_a_rollback_rejects_leaves_the_store(
-    tmp_path: Path, there: StorePath
-) -> None:
-    with mirrored(tmp_path, there, TWO):
+def test_what_a_rollback_deletes_here_is_deleted_there(tmp_path: Path, there: StorePath) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    decided = '{"number": 1}'
+    with mirrored(here, there, TWO):
         for step in (1, 2):
-            save(tmp_path, step)
+            save(here, step)
             until(there, *range(step, 0, -1))
-        discard(complete_checkpoints(tmp_path)[0])
+        discard(complete_checkpoints(here)[0])
+        (here / INTERVENTIONS).write_text(decided)
         until(there, 1)
-        save(tmp_path, 2)
-    assert steps(there) == [2, 1]
+        save(here, 2)
+        until(there, 2, 1)
+    elsewhere.mkdir()
+    brought = bring_back(elsewhere, there)
+    assert brought is not None
+    assert brought.name == complete_checkpoints(here)[0].folder.name
+    assert (elsewhere / INTERVENTIONS).read_text().strip() == decided
 
 
 def test_what_is_half_there_or_damaged_is_not_brought_back(

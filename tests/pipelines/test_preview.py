@@ -88,6 +88,11 @@ def test_what_cannot_be_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
     assert found.read_bytes == 0  # it was not read to its end, so it tells nothing of the whole
 
 
+def test_a_small_file_gives_documents_from_all_over_it(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(map(_line, range(1_000))))
+    assert _numbers(_sample(tmp_path, documents=10)) == list(range(0, 1_000, 111))
+
+
 def test_few_documents_are_all_of_them_and_the_rest_is_counted(tmp_path: Path) -> None:
     lines = [b'{"text": "1 one"}', b'{"text": cut', b'{"text": " "}', b'{"text": "2 two"}']
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))

@@ -22,7 +22,10 @@ GUIDES = sorted((PROJECT / "docs" / "guides").glob("*.md"))
 _BLOCK = re.compile(r"^```(?P<kind>yaml file=\S+|console)\n(?P<body>.*?)^```$", re.M | re.S)
 _HEAD, _TAIL = 14, 14
 _PROGRESS = re.compile(r"\(\d+%\)")
-_RULE = re.compile(r"\s+\S.*\s[\d,]+\s+[\d.]+%|  (ledger|metric|seconds) |\s+it also fails ")
+_RULE = re.compile(
+    r"\s+\S.*\s[\d,]+\s+[\d.]+%|  (ledger|metric|seconds) |\s+it also fails "
+    r"|[a-z]\w*(\s+[\d,]+){3}\s+[\d.]+%$|  \w+(\s+[\d,]+){2}\s+[+-][\d,]+$|\s{4,}.*[⏎…]"
+)
 _SCRATCH = re.compile(r"/tmp/llada-again-\w+")
 _OF_DOCUMENT = re.compile(r"^(source|text)\s{2,}.*")
 _HEX = re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,64}\b|\b\d{6,}\b")
@@ -76,10 +79,13 @@ def run(command: str, folder: Path, remembered: dict[str, str]) -> list[str]:
 
 
 def remember(output: str, remembered: dict[str, str]) -> None:
-    """Keep what later commands need: the id of a dropped document, the ids of runs."""
+    """Keep what later commands need: the id of a dropped document, the first filter's artifact."""
     found = re.search(r"llada explain ([0-9a-f]{32})", output)
     if found:
         remembered["DOC_ID"] = found[1]
+    first = re.search(r"\bfilter/(clean-[0-9a-f]{12})\b", output)
+    if first:
+        remembered.setdefault("FIRST", first[1])
 
 
 def shortened(lines: list[str]) -> list[str]:
@@ -92,7 +98,8 @@ def shortened(lines: list[str]) -> list[str]:
 def plain(line: str) -> str:
     """Return a line without what differs between machines, moments and versions of packages.
 
-    '' where nothing is left: how often which rule struck, and whether MLflow was done in time.
+    '' where nothing is left: how often which rule struck, part of a document's text, and whether
+    MLflow was done in time.
     """
     if _RULE.match(line) or line.startswith("MLflow "):
         return ""

@@ -115,3 +115,18 @@ def test_ray_gives_the_same_content(tmp_path: Path) -> None:
         recipe = load(_recipe(tmp_path / name))
         made.append(digests(runner(recipe, executor).run(recipe)))  # type: ignore[arg-type]
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("method", ["exact", "minhash"])
+def test_dedup_behind_a_mix_takes_its_copies_out_again(tmp_path: Path, method: str) -> None:
+    path = _recipe(tmp_path)
+    stage = f"  unique: {{kind: dedup, needs: mixed, config: {{method: {method}}}}}\n"
+    path.write_text(path.read_text() + stage)
+    recipe = load(path)
+    made = {done.stage.name: done.artifact for done in runner(recipe).run(recipe).stages}
+    mixed, ledger = made["mixed"].manifest.ledger, made["unique"].manifest.ledger
+    assert ledger.entered == mixed.kept
+    assert ledger.dropped_total == mixed.added  # the copies of two books, and nothing else
+    assert mixed.added.rows == 28
+    kept = [i for table in made["unique"].as_input().tables() for i in table["doc_id"].to_pylist()]
+    assert len(set(kept)) == len(kept) == mixed.kept.rows - 28

@@ -37,7 +37,7 @@ def test_the_shares_add_up_and_each_example_fails_its_rule(found: Preview) -> No
 
 def test_the_page_has_the_table_the_examples_and_the_estimate(found: Preview) -> None:
     text = as_text(found, CONFIG, 2, lambda span: f"<{span}>")
-    assert text.startswith(f"PREVIEW  {found.documents} documents of 1 places in 1 file (")
+    assert text.startswith(f"PREVIEW  {found.documents} documents of 1 place in 1 file (")
     assert f"kept {found.kept} of {found.documents} documents" in text
     assert all(one.doc_id in text for one in found.examples)
     assert "ESTIMATE" in text
