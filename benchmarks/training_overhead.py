@@ -56,7 +56,7 @@ MODEL = ModelConfig(
 
 
 class Cost(NamedTuple):
-    """Seconds a step; `cpu` is the training thread's, `beside` the other threads' of its process."""
+    """Seconds a step; `cpu` is the training thread's, `beside` that of its process's others."""
 
     wall: float
     cpu: float
