@@ -5,7 +5,8 @@
 Both sides train the same model on the same rows from the same seed, one worker, one thread, fp32:
 a plain loop of torch (forward, backward, clip, AdamW), and a job under Ray, which also records
 each step, beats and watches. Rounds alternate. Wall time suffers from whatever else the machine
-does, CPU time of the training process does not: read the ratio of the latter where it is busy.
+does, CPU time of the thread that trains less: read the ratio of the latter where it is busy. What
+the worker's other threads (Ray's, the signs of life) use beside it is told apart.
 Then two workers train, one is killed with `kill -9`, and the time to the first new step is told.
 """
 
@@ -55,10 +56,11 @@ MODEL = ModelConfig(
 
 
 class Cost(NamedTuple):
-    """Seconds a step."""
+    """Seconds a step; `cpu` is the training thread's, `beside` that of its process's others."""
 
     wall: float
     cpu: float
+    beside: float = 0.0
 
 
 def main() -> None:
@@ -84,7 +86,10 @@ def overhead(folder: Path, rounds: int, steps: int, rows: int) -> None:
         plain.append(plainly(job))
         ours.append(under_ray(job))
         for name, cost in (("plain torch", plain[-1]), ("Ray + DeepSpeed", ours[-1])):
-            print(f"round {number}: {name}: {cost.wall:.3f} s wall, {cost.cpu:.3f} s CPU a step")
+            print(
+                f"round {number}: {name}: {cost.wall:.3f} s wall, {cost.cpu:.3f} s CPU a step, "
+                f"beside it {100 * cost.beside / cost.wall:.1f}% of a core"
+            )
     for index, name in enumerate(("wall", "CPU")):
         ratios = [ray[index] / base[index] for ray, base in zip(ours, plain, strict=True)]
         told = ", ".join(f"{100 * (ratio - 1):+.1f}%" for ratio in ratios)
@@ -117,7 +122,7 @@ def plainly(job: TrainingJob) -> Cost:
 
 def under_ray(job: TrainingJob) -> Cost:
     """Train the job; look at the record, and at the worker's CPU time, each 5 ms."""
-    seen: list[tuple[float, float]] = []
+    seen: list[tuple[float, dict[int, float]]] = []
     over, metrics = threading.Event(), Path(job.checkpoint_dir) / METRICS
 
     def watch() -> None:
@@ -138,9 +143,10 @@ def under_ray(job: TrainingJob) -> Cost:
     finally:
         over.set()
         thread.join()
-    (began, cpu), (ended, cpu_after) = seen[WARM - 1], seen[job.training.steps - 1]
+    (began, before), (ended, after) = seen[WARM - 1], seen[job.training.steps - 1]
     count = job.training.steps - WARM
-    return Cost((ended - began) / count, (cpu_after - cpu) / count)
+    used = sorted((after[thread] - before.get(thread, 0.0)) / count for thread in after)
+    return Cost((ended - began) / count, used[-1], sum(used[:-1]))
 
 
 def restart(folder: Path) -> None:
