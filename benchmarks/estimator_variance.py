@@ -1,6 +1,6 @@
 """Samples against error: Eq. 12 (each token masked at rate t) and Eq. 14 (exactly n masked).
 
-    python -m benchmarks.estimator_variance FIGURE.svg [--steps 400] [--runs 1500]
+    python -m benchmarks.estimator_variance FIGURE.svg [--runs 1600] [--model FILE]
 
 The paper (arXiv 2502.09992, appendix A.2 and B.5) evaluates with 128 samples of Eq. 14 where Eq. 12
 needs more than 1000. Here the spread of single samples is measured on a small trained model, for
@@ -16,14 +16,15 @@ from xml.sax.saxutils import escape
 import torch
 from torch import Tensor
 
-from benchmarks.toy_language import MASK, texts, trained_model
+from benchmarks.toy_language import LENGTH, MASK, add_model_options, texts, trained_model
 from llada.likelihood import mask_counts
 from llada.model import MaskPredictor
 from llada.noise import EPS, exact_count_mask, mask_count, mask_probability
 from llada.scoring import Question, ScoringConfig, score
 from llada.scoring.passes import Job, log_probabilities
 
-PROMPT, ANSWER = 16, 32
+PROMPT = 16
+ANSWER = LENGTH - PROMPT
 SAMPLES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 OURS = (16, 32, 64, 128)
 Curve = list[tuple[int, float]]
@@ -123,13 +124,13 @@ def figure(curves: dict[str, Curve]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("figure", type=Path)
-    parser.add_argument("--steps", type=int, default=400, help="of training of the small model")
+    add_model_options(parser)
     parser.add_argument("--runs", type=int, default=1600, help="samples an answer and way")
     parser.add_argument("--answers", type=int, default=8)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = trained_model(PROMPT + ANSWER, options.steps)
-    text_BL = texts(options.answers, PROMPT + ANSWER, torch.Generator().manual_seed(9))
+    model = trained_model(options.steps, options.model)
+    text_BL = texts(options.answers, LENGTH, torch.Generator().manual_seed(9))
     found = [single_spreads(model, text_L, options.runs) for text_L in text_BL]
     single = {
         name: math.sqrt(sum(spread[name] ** 2 for spread in found) / len(found))

@@ -1,6 +1,6 @@
 """Questions of four answers: our engine against the published likelihood loop, at equal error.
 
-    python -m benchmarks.likelihood [--peer PATH] [--questions 2] [--toy-steps 400]
+    python -m benchmarks.likelihood [--peer PATH] [--questions 1] [--model FILE]
 
 PATH is a checkout of ML-GSAI/LLaDA (its get_log_likelihood.py is imported); without it the same
 method runs from `published_loop` below. Both score the same random model of 100 M parameters on one
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 
-from benchmarks.toy_language import MASK, texts, trained_model
+from benchmarks.toy_language import LENGTH, MASK, add_model_options, texts, trained_model
 from llada.config import ModelConfig
 from llada.model import MaskPredictor
 from llada.scoring import Question, Scores, ScoringConfig, score
@@ -136,9 +136,7 @@ def random_questions(count: int) -> list[Question]:
         drawn: list[int] = torch.randint(10, 32_000, (length,), generator=rng).tolist()
         return drawn
 
-    return [
-        Question.of(ids(32), [ids(length) for length in (12, 14, 16, 16)]) for _ in range(count)
-    ]
+    return [Question.of(ids(16), [ids(length) for length in (8, 8, 10, 10)]) for _ in range(count)]
 
 
 def race(loop: Loop, questions: list[Question]) -> None:
@@ -172,18 +170,17 @@ def race(loop: Loop, questions: list[Question]) -> None:
     print(f"  ratio {seconds['loop'] / seconds['ours']:.1f}x at equal or smaller error")
 
 
-def toy(loop: Loop, steps: int, repeats: int) -> None:
+def toy(loop: Loop, model: MaskPredictor, repeats: int) -> None:
     """Compare true errors (the spread of repeated runs) on a trained model, by kind of answer."""
-    length, prompt = 40, 16
-    model = trained_model(length, steps)
-    drawn = texts(12, length, torch.Generator().manual_seed(7)).tolist()
+    prompt = 24
+    drawn = texts(12, LENGTH, torch.Generator().manual_seed(7)).tolist()
     questions = []
     for number in range(6):
         right = drawn[number][prompt:]
         near = [*right[:8], right[9], right[8], *right[10:]]
         others = [drawn[number + 6][prompt:], drawn[number + 5][prompt : prompt + 16]]
         questions.append(Question.of(drawn[number][:prompt], [right, near, *others]))
-    print(f"toy language, {steps} steps of training, {repeats} runs of {len(questions)} questions")
+    print(f"toy language, {repeats} runs of {len(questions)} questions")
 
     def spread(runs_RQC: Tensor) -> tuple[float, float]:
         leads_RQC = runs_RQC[..., :1] - runs_RQC[..., 1:]
@@ -222,7 +219,7 @@ def toy(loop: Loop, steps: int, repeats: int) -> None:
     config = ScoringConfig(stop_z=3.0)
     runs = [score(model, questions, config, mask_id=MASK, rng=rng) for _ in range(repeats)]
     truth = [
-        s.best for s in score(model, questions, ScoringConfig(samples=2048), mask_id=MASK, rng=rng)
+        s.best for s in score(model, questions, ScoringConfig(samples=1024), mask_id=MASK, rng=rng)
     ]
     flat = [(s, best) for run in runs for s, best in zip(run, truth, strict=True)]
     settled = [pair for pair in flat if pair[0].settled]
@@ -230,22 +227,22 @@ def toy(loop: Loop, steps: int, repeats: int) -> None:
     ours_spent = sum(sum(s.masks) for s, _ in flat) / len(flat) / 4
     print(
         f"  stop_z 3: {ours_spent:.0f} masks an answer instead of {SAMPLES}, {len(settled)} of "
-        f"{len(flat)} settled, {wrong} of these not on the answer that 2048 samples prefer"
+        f"{len(flat)} settled, {wrong} of these not on the answer that 1024 samples prefer"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--peer", type=Path, help="a checkout of ML-GSAI/LLaDA")
-    parser.add_argument("--questions", type=int, default=2)
-    parser.add_argument("--toy-steps", type=int, default=400)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--questions", type=int, default=1)
+    add_model_options(parser)
+    parser.add_argument("--repeats", type=int, default=6)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     loop = published_loop if options.peer is None else peer_loop(options.peer)
     print("loop:", "the published code" if options.peer else "the published method, written here")
-    toy(loop, options.toy_steps, options.repeats)
+    toy(loop, trained_model(options.steps, options.model), options.repeats)
     race(loop, random_questions(options.questions))
 
 

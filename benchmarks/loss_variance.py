@@ -1,6 +1,6 @@
 """How noisy is the loss of a step, and how much quieter do better times and masks make it?
 
-    python -m benchmarks.loss_variance [--repeats 400]
+    python -m benchmarks.loss_variance [--repeats 100] [--model FILE]
 
 For each way to draw times and masks (the tables of llada/noise.py) the variance of the loss of one
 global batch over repeated draws with the texts fixed, as a ratio to the paper's way. Two sources of
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.toy_language import MASK, texts, trained_model
+from benchmarks.toy_language import LENGTH, MASK, add_model_options, texts, trained_model
 from llada import noise
 from llada.model import MaskPredictor
 
@@ -92,14 +92,14 @@ def weight_check() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=400, help="of training of the small model")
+    parser.add_argument("--repeats", type=int, default=100)
+    add_model_options(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
     weight_check()
     rng = torch.Generator().manual_seed(1)
     for name, rows, length in (
-        ("pre-training", 1280, 256),
+        ("pre-training", 1280, 128),
         ("fine-tuning, long answers", 256, 200),
         ("fine-tuning, short answers", 256, 20),
     ):
@@ -107,13 +107,13 @@ def main() -> None:
         even_BL = torch.ones(rows, length)
         report(f"{name}, analytic", analytic(even_BL), rows, length, options.repeats)
         report(f"{name}, scattered", analytic(scattered_BL), rows, length, options.repeats)
-    model = trained_model(64, options.steps)
-    for prompt in (0, 44):
-        ids_BL = texts(128, 64, rng)
-        answer_BL = (torch.arange(64) >= prompt).expand(128, -1)
+    model = trained_model(options.steps, options.model)
+    for prompt in (0, 28):
+        ids_BL = texts(128, LENGTH, rng)
+        answer_BL = (torch.arange(LENGTH) >= prompt).expand(128, -1)
         name = "trained, answers" if prompt else "trained, whole texts"
         losses = trained(model, ids_BL, answer_BL)
-        report(name, losses, 128, 64 - prompt, max(20, options.repeats // 4))
+        report(name, losses, 128, LENGTH - prompt, max(20, options.repeats // 2))
 
 
 if __name__ == "__main__":

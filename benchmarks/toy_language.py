@@ -5,6 +5,9 @@ some tokens are sure and some are not, and what is visible nearby matters: as in
 unlike in a model of random weights.
 """
 
+import argparse
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,7 @@ from llada.model import MaskPredictor
 
 FIRST, WORDS, BRANCHES = 8, 56, 3
 MASK = 4
+LENGTH = 48
 
 
 def texts(rows: int, length: int, rng: torch.Generator) -> Tensor:
@@ -29,19 +33,25 @@ def texts(rows: int, length: int, rng: torch.Generator) -> Tensor:
     return text_BL[:, 2:] + FIRST
 
 
-def trained_model(length: int, steps: int, *, seed: int = 0) -> MaskPredictor:
-    """Return a model of 0.2 M parameters after some steps of 64 fresh texts each."""
-    rng = torch.Generator().manual_seed(seed)
+def trained_model(steps: int, kept: Path | None = None) -> MaskPredictor:
+    """Return a model of 0.2 M parameters after some steps of 64 fresh texts of `LENGTH` each.
+
+    `kept` is a file to read it from; where there is none yet, it is trained and written.
+    """
+    rng = torch.Generator().manual_seed(0)
     config = ModelConfig.preset(
         "tiny", d_model=64, n_layers=3, n_heads=4, n_kv_heads=4, ffn_hidden=192,
-        vocab_size=FIRST + WORDS, max_sequence_length=max(length, 256),
+        vocab_size=FIRST + WORDS, max_sequence_length=256,
     )  # fmt: skip
     model = MaskPredictor(config, rng=rng)
+    if kept is not None and kept.exists():
+        model.load_state_dict(torch.load(kept, weights_only=True))
+        return model.requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for _ in range(steps):
         loss = pretrain_loss(
-            model, texts(64, length, rng), mask_id=MASK, rng=rng,
+            model, texts(64, LENGTH, rng), mask_id=MASK, rng=rng,
             times="low_discrepancy", masks="exact_count",
         )  # fmt: skip
         optimizer.zero_grad()
@@ -49,4 +59,12 @@ def trained_model(length: int, steps: int, *, seed: int = 0) -> MaskPredictor:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+    if kept is not None:
+        torch.save(model.state_dict(), kept)
     return model.requires_grad_(False)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Let a benchmark keep its model, or take another's."""
+    parser.add_argument("--steps", type=int, default=400, help="of training of the small model")
+    parser.add_argument("--model", type=Path, help="where to keep the small model")

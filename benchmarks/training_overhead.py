@@ -106,7 +106,7 @@ def plainly(job: TrainingJob) -> Cost:
         for group in optimizer.param_groups:
             group["lr"] = warmup_stable_decay(step, config.steps, config.schedule)
         optimizer.zero_grad()
-        loss = objective(*data.batch(step, range(config.batch_size)))
+        loss, _ = objective(*data.batch(step, range(config.batch_size)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
         optimizer.step()

@@ -10,6 +10,8 @@ from torch.nn.attention.varlen import varlen_attn
 
 from llada.segments import Segments
 
+_HALVES = (torch.bfloat16, torch.float16)
+
 
 def rotary_angles(position_L: Tensor, head_dim: int, theta: float) -> Tensor:
     """Return the rotation angle of each position and pair of channels, float32, angles_LE.
@@ -64,21 +66,34 @@ def attend(
     """
     if isinstance(visible, Segments):
         return _attend_segments(q_BHLE, k_BKLE, v_BKLE, visible, causal=causal)
+    group = q_BHLE.shape[1] // k_BKLE.shape[1]
+    if group > 1 and (visible is not None or _only_math_groups(q_BHLE)):
+        k_BKLE, v_BKLE = (part.repeat_interleave(group, dim=1) for part in (k_BKLE, v_BKLE))
+        group = 1
     return F.scaled_dot_product_attention(
         q_BHLE,
         k_BKLE,
         v_BKLE,
         attn_mask=visible,
         is_causal=causal and visible is None,
-        enable_gqa=k_BKLE.shape[1] != q_BHLE.shape[1],
+        enable_gqa=group > 1,
     )
+
+
+def _only_math_groups(q_BHLE: Tensor) -> bool:
+    """Whether grouped heads would leave only the slow kernel: flash alone groups, and wants halves.
+
+    With a mask flash is out as well; the memory-efficient kernel then wants keys for every head.
+    """
+    return q_BHLE.is_cuda and q_BHLE.dtype not in _HALVES
 
 
 def _attend_segments(
     q_1HNE: Tensor, k_1KNE: Tensor, v_1KNE: Tensor, segments: Segments, *, causal: bool
 ) -> Tensor:
     """Let each segment of a packed row see itself: flash attention where there is one for it."""
-    if q_1HNE.is_cuda and q_1HNE.dtype in (torch.bfloat16, torch.float16):
+    flash = q_1HNE.is_cuda and q_1HNE.dtype in _HALVES and q_1HNE.shape[-1] % 8 == 0
+    if flash:
         q_NHE, k_NKE, v_NKE = (row[0].transpose(0, 1) for row in (q_1HNE, k_1KNE, v_1KNE))
         mixed_NHE = varlen_attn(
             q_NHE,

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812  (its usual name)
 from torch.utils.checkpoint import checkpoint
 
 from llada import noise
+from llada.autoregressive import require_causal
 from llada.errors import LladaError
 from llada.likelihood import Likelihood, log_likelihood
 from llada.model import MaskPredictor, Predictor, hidden_and_head
@@ -208,11 +209,7 @@ def arm_loss(
         LladaError: the model sees both sides (each token would copy its right neighbour), or no
             row has a second token.
     """
-    if not model.config.causal:
-        raise LladaError(
-            "the autoregressive loss of a model with causal=False: every position sees the token "
-            "it has to predict; build the model with causal=True, or use pretrain_loss"
-        )
+    require_causal(model.config)
     predicts_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
     predicts_BL[:, :-1] = True if attention_mask is None else attention_mask[:, 1:].bool()
     count = int(predicts_BL.sum())

@@ -46,8 +46,8 @@ def stratified_times(shift: float, index: Tensor | range, size: int) -> Tensor:
     """Return the times of some rows of a global batch of `size`: equally spaced, moved by `shift`.
 
     Together the rows hold every point of a grid of `size` points, once: for a smooth loss the
-    variance of their mean falls with 1/size^2 or faster (the sampler of Variational Diffusion
-    Models, arXiv 2107.00630, appendix I.1; there a device at a time, here the global batch). A
+    variance of their mean falls with 1/size^2 or faster (the low-discrepancy sampler of Variational
+    Diffusion Models, arXiv 2107.00630; here over the global batch, whoever holds its parts). A
     uniform `shift` makes each time alone uniform in [0, 1): unbiased. Neighbours in the batch are
     about 0.618 apart, so that every worker and micro-batch, too, sees all noise levels and as many
     masked rows as the next.

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from llada.training.checkpoint import COMPLETE, MARKS, complete_checkpoints, defect, read_marks
+from llada.training.checkpoint import (
+    COMPLETE,
+    JOB,
+    MARKS,
+    complete_checkpoints,
+    completed_so_far,
+    defect,
+    read_marks,
+)
+from llada.training.interventions import INTERVENTIONS
 from llada.training.record import METRICS
 from llada.training.retention import Checkpoint, RetentionConfig, kept
 from pipelines import object_store, storage
@@ -23,7 +32,8 @@ from pipelines.errors import StoreError
 from pipelines.storage import StorePath
 
 LOOK_SECONDS = 1.0
-_RECORDS = (METRICS, MARKS)
+_RECORDS = (METRICS, MARKS, INTERVENTIONS)
+_BESIDE = (*_RECORDS, JOB)  # what a checkpoint alone does not say: of which model it is
 
 logger = logging.getLogger(__name__)
 
@@ -105,18 +115,23 @@ class _Mirror:
 
     def __init__(self, here: Path, there: StorePath, retention: RetentionConfig) -> None:
         self._here, self._there, self._retention = here, there, retention
-        self._copied: set[str] | None = None
+        self._copied: dict[str, int] | None = None
+        """Name and step of each that is in the store."""
 
     def look(self) -> None:
         """Copy the newest checkpoint, if it is not there yet; a fault is told, training goes on."""
         try:
             if self._copied is None:
-                self._copied = {c.folder.name for c in in_store(self._there)}
-            newest = next(iter(complete_checkpoints(self._here)), None)
-            if newest is not None and newest.folder.name not in self._copied:
+                self._copied = {c.folder.name: c.step for c in in_store(self._there)}
+            newest = next(iter(completed_so_far(self._here)), None)
+            if newest is None:
+                return
+            if newest.folder.name not in self._copied:
                 self._copy(newest.folder)
-                self._copied.add(newest.folder.name)
-                self._prune()
+                self._copied[newest.folder.name] = newest.step
+                self._prune(newest)
+            elif max(self._copied.values()) > newest.step:  # a rollback
+                self._prune(newest)
         except FileNotFoundError:
             logger.info("a checkpoint was deleted while it was copied; the next one follows")
         except StoreError as error:
@@ -126,19 +141,25 @@ class _Mirror:
         target = self._there / folder.name
         # The record is longer than the checkpoint needs by the time it is read: no harm, the
         # lines of steps that are computed again come later and count.
-        for source in (*(self._here / name for name in _RECORDS), *sorted(folder.iterdir())):
+        for source in (*(self._here / name for name in _BESIDE), *sorted(folder.iterdir())):
             if source.name != COMPLETE and source.exists():
                 _upload(source, target / source.name)
         storage.put_if_absent(target / COMPLETE, (folder / COMPLETE).read_bytes())
 
-    def _prune(self) -> None:
-        complete = in_store(self._there)
-        stay = {c.folder.name for c in kept(complete, read_marks(self._here), self._retention)}
+    def _prune(self, newest: Checkpoint) -> None:
+        """Delete what retention lets go, what is half there, and what a rollback has rejected."""
+        sound = [
+            c
+            for c in in_store(self._there)
+            if c.step < newest.step or c.folder.name == newest.folder.name
+        ]
+        stay = {c.folder.name for c in kept(sound, read_marks(self._here), self._retention)}
         for name in storage.children(self._there):
             if name.startswith("step-") and name not in stay:
                 files = storage.children(self._there / name)
                 for file in sorted(files, key=lambda each: each != COMPLETE):
                     storage.delete(self._there / name / file)
+        self._copied = {c.folder.name: c.step for c in sound if c.folder.name in stay}
 
 
 def _upload(source: Path, target: StorePath) -> None:

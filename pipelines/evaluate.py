@@ -108,8 +108,9 @@ class EvaluateWorker:
         The autoregressive baseline scores all tokens but the first, which it is given.
         """
         rows = []
-        for number, ids in _sequences(unit):
-            found = self._log_likelihood(ids, number)
+        sequences = _sequences(unit)
+        log_p = self._log_likelihoods([ids for _, ids in sequences], unit.first)
+        for (number, ids), found in zip(sequences, log_p, strict=True):
             scored = ids[1:] if self._causal else ids
             rows.append(
                 {
@@ -152,15 +153,20 @@ class EvaluateWorker:
             rows.append({**problem, "text": text, "right": right})
         return rows
 
-    def _log_likelihood(self, ids: list[int], number: int) -> "Likelihood":
+    def _log_likelihoods(self, sequences: list[list[int]], first: int) -> list["Likelihood"]:
         from llada.autoregressive import arm_log_likelihood
-        from llada.likelihood import log_likelihood
+        from llada.scoring import Question, ScoringConfig, score
 
         if self._causal:
-            return arm_log_likelihood(self._model, ids[:1], ids[1:])
-        samples, mask_id = self._config.monte_carlo, self._tokenizer.special.mask
-        rng = self._rng(number)
-        return log_likelihood(self._model, [], ids, samples=samples, mask_id=mask_id, rng=rng)
+            return [arm_log_likelihood(self._model, ids[:1], ids[1:]) for ids in sequences]
+        found = score(
+            self._model,
+            [Question.of([], [ids]) for ids in sequences],
+            ScoringConfig(samples=self._config.monte_carlo),
+            mask_id=self._tokenizer.special.mask,
+            rng=self._rng(first),
+        )
+        return [scores.answers[0] for scores in found]
 
     def _answer(self, prompt: Sequence[int], number: int, *, may_end: bool) -> str:
         import torch

@@ -140,8 +140,8 @@ def _train(
     start_from: str | None,
 ) -> StageOutput:
     output = workspace.root / f"model-{workspace.attempt}"
-    checkpoints = scratch(workspace.root / "checkpoints")
-    _carry_tokenizer(tokenizer, checkpoints)  # a checkpoint may be exported before the end
+    # Beside the checkpoints, here or in the bucket: one may be exported before the end.
+    _carry_tokenizer(tokenizer, workspace.root / "checkpoints")
     training = config.training(_steps(config, model, data))
     job = TrainingJob(
         objective=objective,
@@ -149,9 +149,9 @@ def _train(
         init_from=start_from,
         shards=_shards(data, "data"),
         validation_shards=_shards(data, "validation") if training.validate_every else (),
-        peak_flops=_peak_flops(workspace.resources),
+        peak_flops=peak_flops(workspace.resources),
         training=training,
-        checkpoint_dir=str(checkpoints),
+        checkpoint_dir=str(scratch(workspace.root / "checkpoints")),
         output_dir=str(scratch(output)),
         stop_signs=_signs(workspace),
         retention=workspace.resources.checkpoints,
@@ -196,7 +196,7 @@ def _shards(data: InputArtifact, role: Role) -> tuple[Shard, ...]:
     )
 
 
-def _peak_flops(resources: Resources) -> float | None:
+def peak_flops(resources: Resources) -> float | None:
     """Return what the GPUs of all workers could do; None where nobody said which they are."""
     if resources.gpu is None or not resources.gpus:
         return None
@@ -244,15 +244,22 @@ def rows_an_epoch(data: InputArtifact) -> int:
 def _run(workspace: Workspace, job: TrainingJob) -> TrainingReport:
     """Train, telling of every step."""
     from llada.training.ray_entry import train
+    from pipelines.checkpoint_mirror import mirrored  # torch comes with it
 
     total = job.training.steps
 
+    held_out: dict[int, float] = {}
+
     def on_metrics(metrics: StepMetrics) -> None:
         workspace.on_metrics(metrics.step, metrics.numbers())
+        if metrics.val_loss is not None:
+            held_out[metrics.interventions] = metrics.val_loss
         note = f"loss {metrics.loss:.3f}, {metrics.tokens_per_second:,.0f} tokens/s"
+        if metrics.interventions in held_out:
+            note += f", held-out {held_out[metrics.interventions]:.3f}"
+        if metrics.interventions:
+            note += f", rollbacks {metrics.interventions}"
         workspace.on_progress(Progress(metrics.step + 1, total, "steps", note))
-
-    from pipelines.checkpoint_mirror import mirrored  # torch comes with it
 
     workspace.executor.connect()
     resources = workspace.resources
@@ -290,7 +297,7 @@ def _stopped_as_we_say_it() -> Iterator[None]:
         raise Stopped(str(stopped)) from stopped
 
 
-def _carry_tokenizer(artifact: InputArtifact, folder: Path) -> None:
+def _carry_tokenizer(artifact: InputArtifact, folder: StorePath) -> None:
     """Put the tokenizer beside the weights: a model without its tokenizer says nothing."""
     role: Literal["model", "aside"] = "model" if artifact.entries("model") else "aside"
     found = [path for path in artifact.paths(role) if path.name.startswith("tokenizer")]

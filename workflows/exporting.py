@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipelines import storage
 from pipelines.local_copies import scratch
 from pipelines.pretrain import model_folder
 from pipelines.storage import StorePath
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from llada.model import MaskPredictor
 
 _KINDS = ("pretrain", "sft")
-_TOKENIZER = "tokenizer*"
+_TOKENIZER = "tokenizer"
+_COMPLETE = "COMPLETE.json"
 _SHARD_BYTES = 5_000_000_000  # what readers of the hub expect of one file
 
 
@@ -73,7 +75,7 @@ def export_in_training(
     `step`: which one; None takes the newest that is intact.
 
     Raises:
-        RefError: no training of that name has checkpoints on this machine.
+        RefError: no training of that name has checkpoints.
         UsageError: `out` holds something already.
         CheckpointError: none is intact, or not the one asked for.
     """
@@ -89,26 +91,44 @@ def export_in_training(
 def _write(model: "MaskPredictor", tokenizer: Path, out: Path, form: Form) -> None:
     import torch
 
-    for path in tokenizer.glob(_TOKENIZER):
+    for path in tokenizer.glob(f"{_TOKENIZER}*"):
         shutil.copyfile(path, out / path.name)
     model.to(torch.float32 if form.dtype == "float32" else torch.bfloat16)
-    model.save_pretrained(out, layout=form.layout, max_shard_bytes=_SHARD_BYTES)
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    at_once = None if size <= _SHARD_BYTES else _SHARD_BYTES
+    model.save_pretrained(out, layout=form.layout, max_shard_bytes=at_once)
 
 
 def _checkpoints(store: StorePath, name: str) -> Path:
     """Return the folder of checkpoints that was written to last."""
     folders = [folder for kind in _KINDS for folder in _children(store / kind)]
     named = [folder for folder in folders if folder.name.rpartition("-")[0] == name]
-    roots = [scratch(folder / "checkpoints") for folder in named]
-    there = [root for root in roots if (root / "job.json").is_file()]
+    there = [root for root in map(_at_hand, named) if root is not None]
     if not there:
         trained = sorted({f.name.rpartition("-")[0] for f in folders if not _published(f)})
         raise RefError(
-            f"no training of a stage '{name}' has checkpoints on this machine in {store}; "
-            f"unfinished there: {', '.join(trained) or 'none'}. A finished model is exported "
-            "without --step."
+            f"no training of a stage '{name}' has checkpoints in {store}; unfinished there: "
+            f"{', '.join(trained) or 'none'}. A finished model is exported without --step."
         )
     return max(there, key=lambda root: root.stat().st_mtime_ns)
+
+
+def _at_hand(folder: StorePath) -> Path | None:
+    """Return where the checkpoints of a stage lie on this machine, if it has any.
+
+    From a bucket the newest one is fetched first, unless one as new is here.
+    """
+    there = folder / "checkpoints"
+    root = scratch(there)
+    if not isinstance(there, Path) and (names := storage.children(there)):
+        from pipelines.checkpoint_mirror import bring_back
+
+        root.mkdir(parents=True, exist_ok=True)
+        bring_back(root, there)
+        beside = [there / name for name in names if name.startswith(_TOKENIZER)]
+        for path, content in storage.read_all(beside).items():
+            (root / path.name).write_bytes(content)
+    return root if any(root.glob(f"step-*/{_COMPLETE}")) else None
 
 
 def _children(folder: StorePath) -> list[StorePath]:

@@ -10,12 +10,12 @@ import torch
 
 from llada.chat import Message, render
 from llada.course import Course, course_of
-from llada.diffusion import log_likelihood
 from llada.errors import LladaError
 from llada.gaps import with_gaps
 from llada.pieces import pieces
 from llada.pretrained import Pretrained
 from llada.sampling import Trace, generate, infill
+from llada.scoring import Question, ScoringConfig, score
 from llada.settled import SettledAnswer
 from workflows.plain_text import plain
 from workflows.sampling import Denoising
@@ -96,6 +96,10 @@ class Judged:
     tokens: int
     value: float
     stderr: float
+    behind: float
+    """By how much the likeliest answer is ahead, with the error of that difference: answers share
+    their noise, so it is below what the two errors suggest."""
+    behind_stderr: float
 
     @property
     def per_token(self) -> float:
@@ -110,6 +114,8 @@ class Judged:
             "log_likelihood": self.value,
             "stderr": None if math.isnan(self.stderr) else self.stderr,
             "per_token": self.per_token,
+            "behind": self.behind,
+            "behind_stderr": None if math.isnan(self.behind_stderr) else self.behind_stderr,
         }
 
 
@@ -129,36 +135,46 @@ def judge(
     if chat:
         dialogue = [Message(role="user", content=prompt)]
         before = render(dialogue, tokenizer, add_generation_prompt=True)
-    judged = []
-    for answer in answers:
-        ids = tokenizer.encode(answer)
-        _check_length(pretrained, len(before), len(ids))
-        value, stderr = log_likelihood(
-            pretrained.model,
-            before,
-            ids,
-            samples=samples,
-            mask_id=tokenizer.special.mask,
-            cfg_scale=cfg,
-            rng=torch.Generator().manual_seed(seed),
+    encoded = [tokenizer.encode(answer) for answer in answers]
+    _check_length(pretrained, len(before), max(map(len, encoded)))
+    [scores] = score(
+        pretrained.model,
+        [Question.of(before, encoded)],
+        ScoringConfig(samples=samples, cfg_scale=cfg),
+        mask_id=tokenizer.special.mask,
+        rng=torch.Generator().manual_seed(seed),
+    )
+    judged = [
+        Judged(answer, len(ids), *found, lead.value, lead.stderr)
+        for answer, ids, found, lead in zip(
+            answers, encoded, scores.answers, scores.leads, strict=True
         )
-        judged.append(Judged(answer, len(ids), value, stderr))
+    ]
     return sorted(judged, key=lambda one: one.value, reverse=True)
 
 
 def ranking(judged: Sequence[Judged]) -> str:
     """Return a table of the answers, and which would lead by the value of a token."""
-    lines = [f"{'rank':<5}{'log p':>10}{'± stderr':>10}{'tokens':>8}{'per token':>11}  answer"]
-    for rank, one in enumerate(judged, 1):
-        error = "unknown" if math.isnan(one.stderr) else f"{one.stderr:.3f}"
+    lines = [f"{'log p':>10}  {'error':<8}{'behind':>8}  {'error':<8}{'a token':>8}  answer"]
+    for one in judged:
+        first = one is judged[0]
+        behind = "" if first else f"{one.behind:.3f}"
+        doubt = "" if first else _error(one.behind_stderr)
         lines.append(
-            f"{rank:<5}{one.value:>10.3f}{error:>10}{one.tokens:>8}{one.per_token:>11.3f}  "
-            f"{_quoted(one.answer)}"
+            f"{one.value:>10.3f}  {_error(one.stderr):<8}{behind:>8}  {doubt:<8}"
+            f"{one.per_token:>8.3f}  {_quoted(one.answer)}"
         )
     leader = max(judged, key=lambda one: one.per_token)
     if leader is not judged[0]:
-        lines.append(f"per token {_quoted(leader.answer)} leads")
+        lines.append(f"by the token, {_quoted(leader.answer)} leads")
     return "\n".join(lines)
+
+
+def _error(value: float) -> str:
+    """Return a standard error in words; an answer whose masks were all tried has none."""
+    if math.isnan(value):
+        return "unknown"
+    return f"± {value:.3f}" if value else "exact"
 
 
 def _quoted(text: str) -> str:

@@ -97,7 +97,7 @@ def _with_settings(
     needs = body.get("needs")
 
     def renamed(needed: Any) -> Any:
-        if needed not in axes:
+        if not isinstance(needed, str) or needed not in axes:
             return needed
         return _variant(needed, {axis: chosen[axis] for axis in axes[needed]}, sweep)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from llada.config import ModelConfig
 from llada.errors import LladaError
 from llada.training.memory import Setting
-from llada.training.sizing import Sizing, size
+from llada.training.sizing import DEFAULT_MFU, Sizing, size
 from pipelines.pretrain import PretrainConfig, SftConfig, TrainedStage
 from workflows.errors import UsageError
 
@@ -53,6 +53,16 @@ def too_large(found: Mapping[str, Sizing]) -> str | None:
     return None
 
 
+def require_fit(planned: Sequence["Planned"]) -> None:
+    """Say before the first stage runs what the last one would run out of memory on.
+
+    Raises:
+        UsageError: a training cannot fit the GPU that its stage names.
+    """
+    if (refusal := too_large(sizings(planned, DEFAULT_MFU))) is not None:
+        raise UsageError(refusal)
+
+
 def _sizing(
     planned: "Planned",
     config: TrainedStage,
@@ -78,6 +88,7 @@ def _sizing(
             zero_stage=config.zero_stage,
             precision=config.precision,
             activation_checkpointing=config.activation_checkpointing,
+            offload_optimizer=config.offload_optimizer,
         )
         return size(
             model,

@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.ledger import Change, Count
 from pipelines.storage import StorePath, relative
 from workflows.artifact import Artifact, Manifest
+from workflows.experiments import experiments
 
 WIDTH = 78
 _RULES_SHOWN = 5
@@ -26,6 +27,7 @@ def page(
         *_tokens(manifests),
         *_curves(manifests),
         *_figures(manifests),
+        *experiments(manifests),
         *_samples(manifests),
         _places(artifacts, store, tracking),
         _next(artifacts, store),

@@ -25,6 +25,7 @@ function settings() {
     steps: Math.min(each, block) * blocks,
     temperature: numberOf("temperature") || 0,
     cfg_scale: numberOf("guidance") || 0,
+    threshold: numberOf("threshold"),
     seed: numberOf("seed"),
   };
 }

@@ -35,7 +35,7 @@ function maskMark() {
 
 /** A token that was fixed in a step, counted from 0; an empty text is the end of the answer. */
 function tokenMark(text, step, steps, title) {
-  if (text === "") return el("span", { class: `token end ${shade(step, steps)}`, title }, "⏹");
+  if (text === "") return el("span", { class: `token end ${shade(step, steps)}`, title }, "∎");
   return el("span", { class: `token ${shade(step, steps)}`, title }, text);
 }
 

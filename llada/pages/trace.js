@@ -7,7 +7,7 @@ let timer = null;
 
 const ended = boot.tokens.findIndex(([, step, , end]) => end && step >= 0);
 const marks = boot.tokens.map(([text, step, confidence, end], place) => {
-  if (step < 0) return { step: -1, now: el("span", { class: "stood" }, text) };
+  if (step < 0) return { step: -1, now: el("span", { class: "stood" }, end ? "∎" : text) };
   const title = `fixed in step ${step + 1} of ${boot.steps}, probability ${(100 * confidence).toFixed(1)}%`;
   const shown = end ? "" : text;
   const mark = shown === "" && !end

@@ -110,10 +110,10 @@ class Judge:
         return token_R, score_R.masked_fill(last_R, torch.finfo(score_R.dtype).min), sure_R
 
 
-def generators(rng: Rng, rows: int) -> Rng:
+def check_generators(rng: Rng, rows: int) -> None:
     """Refuse a list of generators that does not have one for each row."""
     if rng is None or isinstance(rng, torch.Generator) or len(rng) == rows:
-        return rng
+        return
     raise LladaError(
         f"rng holds {len(rng)} generators for {rows} rows; give one generator for the whole batch, "
         f"or one for each row"

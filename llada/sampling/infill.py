@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llada.errors import LladaError
-from llada.sampling.candidates import Rng, generators
+from llada.sampling.candidates import Rng, check_generators
 from llada.sampling.canvas import Canvas, ConfiguredPredictor, check_ids, check_rows
 from llada.sampling.config import SamplingConfig
 from llada.sampling.loop import Filling
@@ -44,7 +44,7 @@ def infill(
         {"fixed": fixed_BT, "attention mask": attention_mask},
         "add the batch axis, and let the masks cover the whole template",
     )
-    generators(rng, len(template_ids_BT))
+    check_generators(rng, len(template_ids_BT))
     mask_id = model.config.mask_token_id
     with torch.inference_mode():
         fixed_BT = template_ids_BT != mask_id if fixed_BT is None else fixed_BT.bool()

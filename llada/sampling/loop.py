@@ -39,7 +39,7 @@ class Filling:
         self._eos_id = model.config.eos_token_id
         # A block never takes more steps than it has masks: the rest would commit nothing.
         self._block_steps = config.steps // config.blocks
-        self._steps = sum(min(self._block_steps, max(counts)) for counts in canvas.left)
+        self._steps = sum(min(self._block_steps, max(counts, default=0)) for counts in canvas.left)
         self._step = 0
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from llada.sampling.candidates import Rng, generators
+from llada.sampling.candidates import Rng, check_generators
 from llada.sampling.canvas import Canvas, ConfiguredPredictor, check_ids, check_rows
 from llada.sampling.config import SamplingConfig
 from llada.sampling.loop import Filling
@@ -57,7 +57,7 @@ def generate(
         {"attention mask": attention_mask},
         "add the batch axis, and leave the answer out of the mask",
     )
-    generators(rng, len(prompt_ids_BP))
+    check_generators(rng, len(prompt_ids_BP))
     with torch.inference_mode():
         canvas = Canvas.of_prompts(
             prompt_ids_BP, config, model.config.mask_token_id, attention_mask

@@ -1,8 +1,9 @@
 """From the log-probabilities of hidden tokens to a likelihood and its error.
 
-Shapes: S samples, A answer length, K folds, E moments. A plain estimate owes most of its variance
-to *which* positions a sample hides, as tokens differ in difficulty. Here each position's difficulty
-is learnt from the other samples and taken out (a control variate, fitted across folds).
+Shapes: S samples, A answer length, K folds, F features of a hidden token. A plain estimate owes
+most of its variance to *which* positions a sample hides, and beside what: tokens differ in
+difficulty, and are harder with their neighbours gone. What that costs is learnt from the other
+samples and taken out (a control variate, fitted across folds).
 """
 
 import math
@@ -13,71 +14,71 @@ from torch import Tensor
 from llada.likelihood import Likelihood, standard_error
 
 _FOLDS = 8
-# A position is fitted as if seen this often, evenly over all mask counts, on the common line.
-_PRIOR = 1.0
-_UNIFORM_MOMENTS = (1.0, 1 / 2, 1 / 3)
+# A position is fitted as if seen this much more often, at the average of all positions.
+_PRIOR = 2.0
+_RIDGE = 1e-3
 
 
 def sample_values(log_p_SA: Tensor, masked_SA: Tensor) -> Tensor:
     """Return value_S in nats: unbiased estimates of Eq. 6, one a sample.
 
-    log_p_SA is 0 where nothing is hidden. With f_i(n) the log-probability expected of position i
-    when n are hidden, a sample counts A/n * sum over hidden i of (log_p_i - f_i(n)), plus f_i(n)
-    summed over all i. As n of A positions are hidden at random, the two parts with f cancel on
-    average, whatever f is; it only must not have seen this sample, so it comes from other folds.
+    log_p_SA is 0 where nothing is hidden. A sample that hides n tokens counts A/n * sum over hidden
+    i of (log_p_i - f_i), plus the sum over all i of what f_i is on average when i is among n hidden
+    at random. The two parts with f cancel on average, whatever f is; it only must not have seen
+    this sample, so it comes from other folds.
     """
     samples, length = masked_SA.shape
-    log_p_SA = log_p_SA.double()
-    count_S = masked_SA.sum(-1).double()
-    expected_SA = torch.zeros_like(log_p_SA)
-    if samples > 1:
-        expected_SA = _expected(log_p_SA, masked_SA, count_S)
+    log_p_SA, count_S = log_p_SA.double(), masked_SA.sum(-1).double()
+    if samples == 1:
+        return log_p_SA.sum(-1) * length / count_S
+    seen_SAF, average_SAF = _features(masked_SA, count_S)
+    slope_SAF = _slopes(log_p_SA, masked_SA / count_S[:, None], seen_SAF)
+    expected_SA, average_SA = ((x_SAF * slope_SAF).sum(-1) for x_SAF in (seen_SAF, average_SAF))
     surprise_S = ((log_p_SA - expected_SA) * masked_SA).sum(-1)
-    return surprise_S * length / count_S + expected_SA.sum(-1)
+    return surprise_S * length / count_S + average_SA.sum(-1)
 
 
-def _expected(log_p_SA: Tensor, masked_SA: Tensor, count_S: Tensor) -> Tensor:
-    """Return f_SA: the line in n/A of each position, from the samples outside this one's fold.
+def _features(masked_SA: Tensor, count_S: Tensor) -> tuple[Tensor, Tensor]:
+    """Return 1, n/A, and whether the left and the right neighbour are hidden; and their means.
 
-    Samples weigh 1/n as in Eq. 6; a position leans to the line of all positions (ridge).
+    Given n and that i is hidden, any other position is hidden with probability (n-1) / (A-1).
     """
-    fold_S = torch.arange(len(count_S)) % _FOLDS
-    share_S1 = (count_S / masked_SA.shape[1])[:, None]
-    weight_SA = masked_SA / count_S[:, None]
-    moments_ESA = torch.stack(
-        [
-            weight_SA,
-            weight_SA * share_S1,
-            weight_SA * share_S1.square(),
-            weight_SA * log_p_SA,
-            weight_SA * log_p_SA * share_S1,
-        ]
+    samples, length = masked_SA.shape
+    hidden_SA = masked_SA.double()
+    one_SA, edge_S1 = torch.ones_like(hidden_SA), torch.zeros(samples, 1, dtype=torch.float64)
+    share_SA = one_SA * (count_S / length)[:, None]
+    other_SA = one_SA[:, 1:] * ((count_S - 1) / max(length - 1, 1))[:, None]
+    seen = [torch.cat([edge_S1, hidden_SA[:, :-1]], 1), torch.cat([hidden_SA[:, 1:], edge_S1], 1)]
+    average = [torch.cat([edge_S1, other_SA], 1), torch.cat([other_SA, edge_S1], 1)]
+    return (
+        torch.stack([one_SA, share_SA, *seen], -1),
+        torch.stack([one_SA, share_SA, *average], -1),
     )
-    sums_EKA = torch.zeros(len(moments_ESA), _FOLDS, masked_SA.shape[1], dtype=torch.float64)
-    sums_EKA.index_add_(1, fold_S, moments_ESA)
-    others_EKA = sums_EKA.sum(1, keepdim=True) - sums_EKA
-    base_K1, slope_K1 = _line(others_EKA.sum(-1, keepdim=True))
-    one, first, second = (_PRIOR * (1 / count_S).mean() * moment for moment in _UNIFORM_MOMENTS)
-    prior_EK1 = torch.stack(
-        [
-            torch.full_like(base_K1, one.item()),
-            torch.full_like(base_K1, first.item()),
-            torch.full_like(base_K1, second.item()),
-            base_K1 * one + slope_K1 * first,
-            base_K1 * first + slope_K1 * second,
-        ]
-    )
-    base_KA, slope_KA = _line(others_EKA + prior_EK1)
-    return base_KA[fold_S] + slope_KA[fold_S] * share_S1
 
 
-def _line(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve weighted least squares from (w, w x, w x^2, w y, w x y); flat where x never varies."""
-    w, wx, wxx, wy, wxy = moments
-    spread = w * wxx - wx.square()
-    varies = spread > 1e-9 * (w * wxx)
-    slope = torch.where(varies, (w * wxy - wx * wy) / torch.where(varies, spread, 1.0), 0.0)
-    return (wy - slope * wx) / torch.where(w > 0, w, 1.0), slope
+def _slopes(log_p_SA: Tensor, weight_SA: Tensor, x_SAF: Tensor) -> Tensor:
+    """Return slope_SAF: least squares of each position over the samples outside this one's fold.
+
+    Samples weigh 1/n as in Eq. 6; a position leans to the fit of all positions together (ridge).
+    """
+    fold_S = torch.arange(len(log_p_SA)) % _FOLDS
+
+    def others(products: Tensor) -> Tensor:
+        sums = torch.zeros(_FOLDS, *products.shape[1:], dtype=torch.float64)
+        sums.index_add_(0, fold_S, products)
+        return sums.sum(0) - sums
+
+    wx_SAF = weight_SA[..., None] * x_SAF
+    gram_KAFF = others(wx_SAF[..., None] * x_SAF[..., None, :])
+    target_KAF = others(wx_SAF * log_p_SA[..., None])
+    total_K11 = gram_KAFF.sum(1)[:, :1, :1]
+    common_KFF = gram_KAFF.sum(1) / total_K11 + _RIDGE * torch.eye(x_SAF.shape[-1])
+    common_KF1 = torch.linalg.solve(common_KFF, target_KAF.sum(1)[..., None] / total_K11)
+    prior = _PRIOR * weight_SA.amax(-1).mean()  # of an average sample's weight
+    gram_KAFF = gram_KAFF + prior * common_KFF[:, None]
+    target_KAF = target_KAF + prior * (common_KFF @ common_KF1)[:, None, :, 0]
+    slope_KAF: Tensor = torch.linalg.solve(gram_KAFF, target_KAF)
+    return slope_KAF[fold_S]
 
 
 def mean(value_S: Tensor, fraction_S: Tensor) -> Likelihood:

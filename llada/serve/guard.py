@@ -45,13 +45,18 @@ class Guard:
     def check(self, request: web.Request) -> None:
         """Let a request through, or raise ApiError 401 or 403."""
         host = request.headers.get("Host", "").lower()
-        if is_loopback(self.host) and host not in {f"{n}:{self.port}" for n in _LOOPBACK_NAMES}:
+        if is_loopback(self.host) and host not in self._own_names():
             raise ApiError(403, "this server answers to its own name on this machine only")
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower().partition("://")[2] != host:
             raise ApiError(403, f"a page of {origin[:80]} asks; only the page served here may")
         if self.key is not None and request.path.startswith("/v1/"):
             self._check_key(request.headers.get("Authorization", ""))
+
+    def _own_names(self) -> set[str]:
+        """Return the Host headers of this machine; a browser leaves out the port of HTTP itself."""
+        bare = set(_LOOPBACK_NAMES) if self.port == 80 else set()
+        return bare | {f"{name}:{self.port}" for name in _LOOPBACK_NAMES}
 
     def _check_key(self, header: str) -> None:
         assert self.key is not None

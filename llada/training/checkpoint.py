@@ -23,6 +23,7 @@ from llada.training.errors import CheckpointError
 from llada.training.retention import Checkpoint, RetentionConfig, kept
 
 COMPLETE = "COMPLETE.json"
+JOB = "job.json"
 MARKS = "marks.jsonl"
 FORMAT = "state-files-1"
 _NAME = re.compile(r"step-(?P<step>\d+)\.\w+")
@@ -151,24 +152,40 @@ def discard(checkpoint: Checkpoint) -> None:
 
 
 def complete_checkpoints(root: Path) -> list[Checkpoint]:
-    """Return the folders under `root` that claim to be complete, newest first."""
-    found = []
-    for folder in sorted(root.glob("step-*")):
-        if not _NAME.fullmatch(folder.name):
-            continue
-        if not (folder / COMPLETE).exists():
-            logger.warning("checkpoint %s is passed over: it was never completed", folder)
-            continue
-        try:
-            claim = json.loads((folder / COMPLETE).read_bytes())
-            if claim["format"] != FORMAT:
-                logger.warning("checkpoint %s is passed over: another format", folder)
-                continue
-            counts = (int(claim[name]) for name in ("step", "world_size", "tokens"))
-            found.append(Checkpoint(folder, *counts))
-        except (ValueError, KeyError):
-            logger.warning("checkpoint %s is passed over: unreadable %s", folder, COMPLETE)
+    """Return the folders under `root` that claim to be complete, newest first; name the others."""
+    claims = {folder: _claim(folder) for folder in _folders(root)}
+    for folder, claim in claims.items():
+        if isinstance(claim, str):
+            logger.warning("checkpoint %s is passed over: %s", folder, claim)
+    return _newest_first(claims.values())
+
+
+def completed_so_far(root: Path) -> list[Checkpoint]:
+    """Return the same while others are being written, about which there is nothing to say."""
+    return _newest_first([_claim(folder) for folder in _folders(root)])
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(folder for folder in root.glob("step-*") if _NAME.fullmatch(folder.name))
+
+
+def _claim(folder: Path) -> Checkpoint | str:
+    """Return what a folder says it is, or why that does not count."""
+    if not (folder / COMPLETE).exists():
+        return "it was never completed"
+    try:
+        claim = json.loads((folder / COMPLETE).read_bytes())
+        if claim["format"] != FORMAT:
+            return "another format"
+        counts = (int(claim[name]) for name in ("step", "world_size", "tokens"))
+        return Checkpoint(folder, *counts)
+    except (ValueError, KeyError):
+        return f"unreadable {COMPLETE}"
+
+
+def _newest_first(claims: Iterable[Checkpoint | str]) -> list[Checkpoint]:
     # At one step (after a rejected checkpoint was written again) the later one is the better one.
+    found = [claim for claim in claims if isinstance(claim, Checkpoint)]
     return sorted(found, key=lambda c: (c.step, (c.folder / COMPLETE).stat().st_mtime_ns))[::-1]
 
 
@@ -192,7 +209,7 @@ def claim_folder(root: Path, identity: Mapping[str, Any]) -> None:
         CheckpointError: another job wrote here; continuing would mix two runs.
     """
     root.mkdir(parents=True, exist_ok=True)
-    marker = root / "job.json"
+    marker = root / JOB
     if not marker.exists():
         write_once(marker, identity)
     owner = json.loads(marker.read_bytes())

@@ -12,10 +12,10 @@ HOW_IT_RUNS = frozenset(
     {
         "micro_batch_size",
         "zero_stage",
-        "checkpoint_every",
         "activation_checkpointing",
-        "offload_optimizer",
+        "checkpoint_every",
         "compile",
+        "offload_optimizer",
         "validate_every",
         "validation_rows",
     }
@@ -68,7 +68,8 @@ class Optimisation(BaseModel):
         default="bf16", description="forward; masters stay fp32"
     )
     activation_checkpointing: bool = Field(
-        default=False, description="compute layers again in the backward pass: equal to the bit"
+        default=False,
+        description="compute each block again in the backward pass: less memory, a third more time",
     )
     offload_optimizer: bool = Field(
         default=False, description="AdamW and its state in host memory; needs a GPU to free"

@@ -12,7 +12,7 @@ import torch
 
 from llada.config import ModelConfig
 from llada.model import MaskPredictor
-from llada.training.checkpoint import complete_checkpoints, defect
+from llada.training.checkpoint import JOB, complete_checkpoints, defect
 from llada.training.errors import CheckpointError
 from llada.training.retention import Checkpoint
 from llada.training.state_files import consolidate
@@ -49,7 +49,9 @@ def load_checkpoint(root: Path, *, step: int | None = None) -> tuple[MaskPredict
 
 
 def _model(root: Path, checkpoint: Checkpoint) -> MaskPredictor:
-    config = ModelConfig.model_validate(json.loads((root / "job.json").read_bytes())["model"])
+    # One that came back from a bucket has its job beside it, not in the folder of all.
+    job = next(path for path in (root / JOB, checkpoint.folder / JOB) if path.is_file())
+    config = ModelConfig.model_validate(json.loads(job.read_bytes())["model"])
     with torch.device("meta"):
         model = MaskPredictor(config)
     model.load_state_dict(consolidate(checkpoint.folder), assign=True)

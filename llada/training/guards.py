@@ -15,6 +15,7 @@ from llada.training.job import StepMetrics
 
 _TO_SIGMA = 1.4826  # a normal distribution's standard deviation in units of its MAD
 _LEAST_SPREAD = 0.02  # of the median: a converged loss hardly moves, and may still move a little
+_LEAST_EXCESS = 0.5  # nats: below it nothing is lost, whatever the run's own spread
 _LEAST_NORM_RATIO = 10.0  # single rows at small t, weighed by 1/t, push the norm about that far
 
 
@@ -73,7 +74,11 @@ class Guard:
     ) -> tuple[Literal["loss", "gradient norm"], float, float] | None:
         if len(self._losses) < self._config.window // 2:
             return None
-        if loss > (limit := _limit(self._losses, self._config.deviations, _LEAST_SPREAD)):
+        limit = max(
+            _limit(self._losses, self._config.deviations, _LEAST_SPREAD),
+            median(self._losses) + _LEAST_EXCESS,
+        )
+        if loss > limit:
             return "loss", loss, limit
         logs = [math.log(max(each, 1e-30)) for each in self._norms]
         # In logarithms: norms fall and rise by factors.

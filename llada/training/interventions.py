@@ -112,9 +112,11 @@ def record(root: Path, intervention: Intervention) -> None:
 
 
 def read_interventions(root: Path) -> list[Intervention]:
-    """Return the decisions of a run, in order."""
+    """Return the decisions of a run, in order; a line that came twice, from a mirror, is one."""
     path = root / INTERVENTIONS
-    return read_lines(path, Intervention) if path.exists() else []
+    lines = read_lines(path, Intervention) if path.exists() else []
+    by_number = {line.number: line for line in lines}
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def gave_up(root: Path) -> str | None:
@@ -127,7 +129,7 @@ def gave_up(root: Path) -> str | None:
     return (
         f"training diverged: {last.what} {last.value:.4g} at step {last.found_at}"
         + (f" (allowed {last.limit:.4g})" if last.limit != float("inf") else "")
-        + (f", after {len(earlier)} rollbacks:{told}\n" if earlier else "; ")
+        + (f", after {len(earlier)} rollbacks:{told}\n" if earlier else ". ")
         + "Try a lower schedule.peak or a longer warm-up, guard: {on_spike: skip} where one part "
         "of the data is to blame, or precision: fp32; if the very first steps fail, check the "
         "weights it started from. The record of every step is kept beside the checkpoints"

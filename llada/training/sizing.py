@@ -126,8 +126,9 @@ def remedies(
 ) -> tuple[str, ...]:
     """Return the changes that make a step fit `limit` bytes, those of fewest changes only.
 
-    Tried: a smaller micro-batch, activation checkpointing, a higher ZeRO stage, more workers, and
-    every combination of them; the batch size, which is part of what is learned, never.
+    Tried: a smaller micro-batch, activation checkpointing, the optimizer in host memory, a higher
+    ZeRO stage, more workers, and every combination of them; the batch size, which is part of what
+    is learned, never.
     """
     fitting: list[tuple[int, Setting]] = []
     for other in _alternatives(training.batch_size, setting):
@@ -151,9 +152,10 @@ def _alternatives(batch_size: int, setting: Setting) -> Iterator[Setting]:
     """Yield the other settings that train the same, the mildest change of each field first."""
     micros = range(setting.micro_batch_size, 0, -1)
     checkpointing = sorted({setting.activation_checkpointing, True})
+    offload = sorted({setting.offload_optimizer, True})
     stages = [stage for stage in ZERO_STAGES if stage >= setting.zero_stage]
     workers = range(setting.workers, min(batch_size, _MOST_WORKERS) + 1)
-    for micro, again, stage in product(micros, checkpointing, stages):
+    for micro, again, away, stage in product(micros, checkpointing, offload, stages):
         if batch_size % micro:
             continue
         for number in workers:
@@ -161,6 +163,7 @@ def _alternatives(batch_size: int, setting: Setting) -> Iterator[Setting]:
                 other = setting._replace(
                     micro_batch_size=micro,
                     activation_checkpointing=again,
+                    offload_optimizer=away,
                     zero_stage=stage,
                     workers=number,
                 )

@@ -66,6 +66,21 @@ def test_two_documents_in_a_row_give_what_each_gives_alone(kind: MaskPredictor) 
     assert not torch.allclose(kind.hidden(packed)[0], h_BLD[0], atol=1e-3)
 
 
+def test_padding_within_documents_is_seen_by_nobody(kind: MaskPredictor) -> None:
+    one, two = ids(5, 7)
+    packed = torch.cat([one[:2], torch.tensor([3, 3]), one[2:], two])[None]  # padding in the middle
+    mask = torch.tensor([[1, 1, 0, 0, 1, 1, 1, *[1] * 7]])
+    documents = torch.tensor([[0] * 7 + [1] * 7])
+    h_BLD, logits_BLV = kind.hidden(packed, mask, documents), kind(packed, mask, documents)
+    shown = mask.bool()
+    close(logits_BLV[shown], kind.head(h_BLD)[shown])
+    close(h_BLD[0, 7:], kind.hidden(two[None])[0])
+    packed[0, 2:4] = 9
+    close(kind(packed, mask, documents)[shown], logits_BLV[shown])
+    # A gap keeps its width: closing it moves tokens nearer to each other.
+    assert not torch.allclose(h_BLD[0, :7][shown[0, :7]], kind.hidden(one[None])[0], atol=1e-4)
+
+
 def test_gradients_pass_through_the_packed_row(kind: MaskPredictor) -> None:
     (row,) = ids(6)
     padded = torch.cat([torch.full((3,), 3), row])[None]
@@ -85,9 +100,10 @@ def test_no_mask_reaches_the_kernel(model: MaskPredictor, monkeypatch: pytest.Mo
     masks = []
     kernel = torch.nn.functional.scaled_dot_product_attention
 
-    def seen(*args: Tensor, attn_mask: Tensor | None, **options: bool) -> Tensor:
+    def seen(*args: Tensor, attn_mask: Tensor | None, enable_gqa: bool, **options: bool) -> Tensor:
         masks.append(attn_mask)
-        return kernel(*args, attn_mask=attn_mask, **options)
+        assert not enable_gqa or attn_mask is None  # together they leave a GPU the math kernel
+        return kernel(*args, attn_mask=attn_mask, enable_gqa=enable_gqa, **options)
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
     padded = torch.stack(ids(9, 9))

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -51,19 +51,34 @@ def run_ranks(world: int, jobs: Sequence[TrainingJob], folder: Path) -> None:
             assert rank.code() == 0, rank.said()
 
 
+def run_alone(check: Callable[[Path], None], folder: Path) -> None:
+    """Call `check(folder)` in the only rank of a group: DeepSpeed remembers a process's first."""
+    with _forked(1, check, (folder,), folder) as (rank,):
+        rank.wait(240)
+        assert rank.code() == 0, rank.said()
+
+
 @contextmanager
 def started(world: int, jobs: Sequence[TrainingJob], folder: Path) -> Iterator[list[Rank]]:
     """Start the ranks; none outlives the block."""
+    with _forked(world, _train, ([job.model_dump_json() for job in jobs],), folder) as ranks:
+        yield ranks
+
+
+@contextmanager
+def _forked(
+    world: int, work: Callable[..., None], arguments: tuple[object, ...], folder: Path
+) -> Iterator[list[Rank]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-    texts, ranks = [each.model_dump_json() for each in jobs], []
+    ranks = []
     for rank in range(world):
         log = folder / f"rank-{world}-{rank}.log"
         log.touch()
         own = {**fixed, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        process = _FORKS.Process(target=_run, args=(texts, own, log))
+        process = _FORKS.Process(target=_run, args=(work, arguments, own, log))
         process.start()
         ranks.append(Rank(process, log))
     try:
@@ -74,19 +89,27 @@ def started(world: int, jobs: Sequence[TrainingJob], folder: Path) -> Iterator[l
             each.wait(30)
 
 
-def _run(jobs: Sequence[str], environment: dict[str, str], log: Path) -> None:
+def _run(
+    work: Callable[..., None], arguments: tuple[object, ...], environ: dict[str, str], log: Path
+) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
-    os.environ.update(environment)
+    os.environ.update(environ)
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    work(*arguments)
+    dist.destroy_process_group()
+
+
+def _train(jobs: Sequence[str]) -> None:
     import torch.distributed as dist
 
     from llada.training.loop import run_rank
 
-    dist.init_process_group("gloo")
     for job in map(TrainingJob.model_validate_json, jobs):
         if dist.get_rank() == 0:
             Path(job.checkpoint_dir).mkdir(parents=True, exist_ok=True)
         dist.barrier()
         run_rank(job, run="test")
-    dist.destroy_process_group()

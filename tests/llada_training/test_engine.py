@@ -6,21 +6,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from llada.config import ModelConfig
 from llada.model import MaskPredictor
 from llada.training.batch import PretrainData
 from llada.training.config import TrainingConfig
+from llada.training.engine import Engine
+from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
 from llada.training.objective import Objective
 from llada.training.record import ATTEMPTS, METRICS, read_attempts, read_metrics
 from tests.llada_training.plain import train_plainly
-from tests.llada_training.ranks import run_ranks
+from tests.llada_training.ranks import run_alone, run_ranks
 from tests.llada_training.tiny import MODEL, VOCABULARY, job, pretrain_shards, training
 
 ONE_RANK: dict[str, dict[str, object]] = {
     "accumulate-1": {"micro_batch_size": 8},
     "accumulate-4": {"micro_batch_size": 2},
-    "recompute": {"micro_batch_size": 4, "activation_checkpointing": True},
-    "whole": {"micro_batch_size": 4},
+    "recomputed": {"micro_batch_size": 8, "activation_checkpointing": True},
     "bf16-long": {"micro_batch_size": 4, "precision": "bf16"},
 }
 TWO_RANKS: dict[str, dict[str, object]] = {
@@ -55,7 +57,7 @@ def history(job: TrainingJob) -> list[StepMetrics]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["accumulate-1", "accumulate-4", "recompute", "stage-1", "stage-2", "stage-3"]
+    "name", ["accumulate-1", "accumulate-4", "recomputed", "stage-1", "stage-2", "stage-3"]
 )
 def test_every_cut_of_the_work_follows_plain_torch(
     name: str, runs: dict[str, TrainingJob], oracle: tuple[list[float], list[float], MaskPredictor]
@@ -75,7 +77,7 @@ def test_the_same_curve_however_the_work_is_cut(runs: dict[str, TrainingJob]) ->
     """One rank, two ranks and twice the accumulation, of stage 1: the inputs are equal (see
     test_batch.py), the sums are taken in another order."""
     one = [m.loss for m in history(runs["accumulate-4"])]
-    for name in ("accumulate-1", "whole", "stage-1"):
+    for name in ("accumulate-1", "stage-1"):
         assert [m.loss for m in history(runs[name])] == pytest.approx(one, rel=1e-5), name
 
 
@@ -86,7 +88,7 @@ def test_recomputed_activations_change_no_bit(runs: dict[str, TrainingJob]) -> N
             [m.loss for m in history(runs[name])],
             (Path(runs[name].output_dir) / "model.safetensors").read_bytes(),
         )
-        for name in ("recompute", "whole")
+        for name in ("recomputed", "accumulate-1")
     ]
     assert results[0] == results[1]
 
@@ -174,6 +176,57 @@ def test_a_resume_at_another_world_size_or_stage_follows_the_unchanged_run(
 def test_fine_tuning_follows_plain_torch(runs: dict[str, TrainingJob]) -> None:
     losses, _, _ = train_plainly(runs["sft"])
     assert [m.loss for m in history(runs["sft"])] == pytest.approx(losses, rel=2e-4)
+
+
+def layers_computed(folder: Path) -> None:
+    found = {}
+    for option in (False, True):
+        config = training(micro_batch_size=8, activation_checkpointing=option)
+        data = PretrainData(pretrain_shards(folder), 32, config, VOCABULARY)
+        model, calls = fresh(MODEL), []
+        model.model.transformer.blocks[0].register_forward_pre_hook(
+            lambda *_, to=calls: to.append(1)
+        )
+        Engine(model, config, accumulation=1).step([data.batch(0, range(8))], 1e-3)
+        found[option] = len(calls)
+    assert found == {False: 1, True: 2}
+
+
+def test_checkpointed_activations_compute_each_layer_twice(tmp_path: Path) -> None:
+    run_alone(layers_computed, tmp_path)
+
+
+def losses_of_compiled_layers(folder: Path) -> None:
+    losses = {}
+    for option in (False, True):
+        config = training(micro_batch_size=8, compile=option)
+        data = PretrainData(pretrain_shards(folder), 32, config, VOCABULARY)
+        model = fresh(MODEL.model_copy(update={"n_layers": 1}))
+        engine = Engine(model, config, accumulation=1)
+        losses[option] = [engine.step([data.batch(0, range(8))], 1e-2).loss for _ in range(3)]
+        (block,) = model.model.transformer.blocks
+        assert (block._compiled_call_impl is not None) == option
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
+def test_compiled_layers_follow_the_plain_ones(tmp_path: Path) -> None:
+    run_alone(losses_of_compiled_layers, tmp_path)
+
+
+def offloading(_: Path) -> None:
+    with pytest.raises(TrainingError, match="found no GPU here"):
+        Engine(fresh(MODEL), training(offload_optimizer=True), accumulation=4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here: offloading frees its memory")
+def test_an_option_that_would_do_nothing_here_is_refused(tmp_path: Path) -> None:
+    run_alone(offloading, tmp_path)
+
+
+def fresh(config: ModelConfig) -> MaskPredictor:
+    return MaskPredictor(config, rng=torch.Generator().manual_seed(0))
 
 
 def test_a_cut_row_costs_what_the_short_text_alone_would_cost(tmp_path: Path) -> None:

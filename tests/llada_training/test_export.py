@@ -22,6 +22,8 @@ from llada.training.errors import CheckpointError
 from llada.training.export import load_checkpoint
 from llada.training.retention import RetentionConfig
 from llada.training.state_files import PARTS, Fragment, write_state
+from pipelines import storage
+from pipelines.checkpoint_mirror import mirrored
 from pipelines.shards import ShardFiles
 from tests.llada_training import tiny
 from tests.support.stores import publish
@@ -146,6 +148,22 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(
     assert done.passed_over == (f"{newest.folder.name}: {state.name} changed after it was written",)
     with pytest.raises(CheckpointError, match=r"step 12: complete are those of step 4, 8, 12; dam"):
         load_checkpoint(root, step=12)
+
+
+def test_a_checkpoint_in_a_bucket_is_exported_from_any_machine(
+    store: Path, s3_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = storage.store_root(s3_store)
+    there = bucket / "pretrain" / f"base-{KEY}" / "checkpoints"
+    with mirrored(checkpoints(store), there, RetentionConfig()):
+        pass
+    for path in checkpoints(store).glob("tokenizer*"):
+        storage.write_bytes(there / path.name, path.read_bytes())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+    done = export_in_training(bucket, "base", tmp_path / "out", None)
+    assert done.origin.endswith("step 12")
+    assert torch.equal(logits(loaded(tmp_path / "out")), logits(model_after(12)))
+    assert Tokenizer.load(tmp_path / "out").vocab_size == 290
 
 
 def test_a_folder_with_something_in_it_is_refused(store: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What makes a spike, and what a run does about one."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 
 from llada.training.guard_config import GuardConfig
 from llada.training.guards import Guard, Trouble
-from llada.training.interventions import Intervention, data_step, decide, rate_factor
+from llada.training.interventions import (
+    Intervention,
+    data_step,
+    decide,
+    rate_factor,
+    read_interventions,
+    record,
+)
 from llada.training.job import StepMetrics
 
 CONFIG = GuardConfig(window=16, patience=3)
@@ -77,6 +85,12 @@ def test_norms_that_stay_high_are_trouble_though_the_loss_is_fine() -> None:
     )
 
 
+def test_a_converged_run_may_stumble() -> None:
+    flat = [line(step, 0.01) for step in range(40)]
+    assert verdicts(Guard(CONFIG, flat), [line(40 + i, 0.4) for i in range(9)]) == [None] * 9
+    assert verdicts(Guard(CONFIG, flat), [line(40 + i, 0.6) for i in range(3)])[-1] is not None
+
+
 def test_nothing_is_judged_before_half_the_window_is_known() -> None:
     assert verdicts(Guard(CONFIG, calm(4)), [line(4 + i, 50.0 * i) for i in range(4)]) == [None] * 4
 
@@ -127,3 +141,11 @@ def test_too_many_rollbacks_give_up() -> None:
     assert [each.remedy for each in before] == ["skip"] * 3
     assert act("skip", before, SPIKE, 30).remedy == "stop"
     assert act("stop", [], SPIKE, 30).remedy == "stop"
+
+
+def test_a_decision_that_came_twice_counts_once(tmp_path: Path) -> None:
+    first = act("lower_rate", [], SPIKE, 30)
+    second = act("lower_rate", [first], SPIKE._replace(value=math.inf), 30)
+    for each in (first, first, second):
+        record(tmp_path, each)
+    assert read_interventions(tmp_path) == [first, second]

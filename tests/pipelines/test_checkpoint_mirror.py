@@ -11,7 +11,8 @@ import pytest
 import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
-from llada.training.checkpoint import Checkpoints, complete_checkpoints
+from llada.training.checkpoint import Checkpoints, complete_checkpoints, discard
+from llada.training.interventions import INTERVENTIONS
 from llada.training.record import METRICS
 from llada.training.retention import RetentionConfig
 from pipelines import storage
@@ -77,6 +78,25 @@ def test_another_machine_goes_on_from_the_store(tmp_path: Path, there: StorePath
     with mirrored(elsewhere, there, TWO):
         save(elsewhere, 4)
     assert steps(there) == [4, 3]  # copied when the block ended, at the latest
+
+
+def test_what_a_rollback_deletes_here_is_deleted_there(tmp_path: Path, there: StorePath) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    decided = '{"number": 1}'
+    with mirrored(here, there, TWO):
+        for step in (1, 2):
+            save(here, step)
+            until(there, *range(step, 0, -1))
+        discard(complete_checkpoints(here)[0])
+        (here / INTERVENTIONS).write_text(decided)
+        until(there, 1)
+        save(here, 2)
+        until(there, 2, 1)
+    elsewhere.mkdir()
+    brought = bring_back(elsewhere, there)
+    assert brought is not None
+    assert brought.name == complete_checkpoints(here)[0].folder.name
+    assert (elsewhere / INTERVENTIONS).read_text().strip() == decided
 
 
 def test_what_is_half_there_or_damaged_is_not_brought_back(

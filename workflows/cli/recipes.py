@@ -16,7 +16,7 @@ from pipelines.secrets import redacted
 from pipelines.storage import store_root
 from workflows.cli import options
 from workflows.cli.options import open_recipe
-from workflows.errors import InterruptedRun, UsageError, WorkflowError
+from workflows.errors import InterruptedRun, WorkflowError
 
 if TYPE_CHECKING:
     from workflows.artifact import Artifact
@@ -64,7 +64,7 @@ def plan(
     from workflows.summary import table
 
     opened = open_recipe(recipe, **choices)
-    planned = opened.planner.plan(opened.recipe, sources_may_lack=True)
+    planned = opened.planner.plan(opened.recipe, sources_may_lack=_names_a_gpu(opened))
     rows = [one.as_json() for one in planned]
     sized = sizings(planned, mfu)
     if as_json:
@@ -84,6 +84,11 @@ def plan(
         raise WorkflowError(refusal)
     if exit_code and any(one.verdict != "REUSE" for one in planned):
         context.exit(_WORK_TO_DO)
+
+
+def _names_a_gpu(opened: options.Opened) -> bool:
+    """Whether the recipe asks what a training will take: often before its corpus is there."""
+    return any(stage.resources.gpu for stage in opened.recipe.stages)
 
 
 def _total(planned: Sequence["Planned"]) -> Mapping[str, float]:
@@ -142,24 +147,16 @@ def run(
 ) -> None:
     """Carry RECIPE out: reuse what is there, run the rest, end with a page to read."""
     from workflows import jobs
+    from workflows.sizing import require_fit
 
     opened = open_recipe(recipe, **choices)
-    _refuse_what_cannot_fit(opened)
+    if _names_a_gpu(opened):
+        require_fit(opened.planner.plan(opened.recipe))
     command = sent_as or redacted(["llada", *sys.argv[1:]])
     if address is not None and jobs.is_job_server(address):
         _send(recipe, opened, address, command, detach=detach)
         return
     drive(recipe, opened, address, command=command, keep_going=keep_going, run_id=run_id)
-
-
-def _refuse_what_cannot_fit(opened: options.Opened) -> None:
-    """Say before the first stage runs what the last one would run out of memory on."""
-    from workflows.sizing import sizings, too_large
-
-    if any(stage.resources.gpu for stage in opened.recipe.stages):
-        planned = opened.planner.plan(opened.recipe)
-        if (refusal := too_large(sizings(planned, DEFAULT_MFU))) is not None:
-            raise UsageError(refusal)
 
 
 def _send(

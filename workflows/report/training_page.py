@@ -160,6 +160,10 @@ def _happened(facts: TrainingFacts) -> Iterable[str]:
     if not facts.restarts and not facts.interventions:
         return
     yield "<h2>What happened</h2>"
+    yield (
+        '<p class="quiet">In the curves a restart is a dashed line and a rollback a solid one, at '
+        "the step the run went on from.</p>"
+    )
     rows = [
         (
             f"restart at step {each.first_step:,}",
@@ -174,7 +178,7 @@ def _happened(facts: TrainingFacts) -> Iterable[str]:
         ("", "found and done"),
         ((escape(name), escape(told)) for name, told in rows),
         label="Restarts and rollbacks",
-        look="reads-second",
+        look="reads-second wraps",
     )
 
 

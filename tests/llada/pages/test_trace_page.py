@@ -47,7 +47,7 @@ def test_the_data_ends_no_element() -> None:
 def test_it_steps_by_keys_and_shows_what_stood(watched: Watched, url: str) -> None:
     page = watched.open(url, "#text .token")
     assert page.text_content("#at") == "step 5 of 5"
-    assert page.text_content("#text") == f"Once {HOSTILE[0]}{HOSTILE[1]}{HOSTILE[2]}⏹after"
+    assert page.text_content("#text") == f"Once {HOSTILE[0]}{HOSTILE[1]}{HOSTILE[2]}∎after"
     page.keyboard.press("Home")
     assert page.text_content("#text") == "Once "
     assert page.locator("#text .mask").count() == 5

@@ -50,6 +50,30 @@ class Gate:
         self._hook.remove()
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"cfg_scale": 1.0},
+        {"cache": "prefix", "block_length": 4},
+        {"cache": "dual", "block_length": 4, "cache_refresh": 2},
+        {"threshold": 0.05},
+        {"entropy": 5.0},
+        {"remasking": "random", "seed": 1},
+        {"defer_eos": True, "forbid_eos": False},
+    ],
+    ids=str,
+)
+def test_every_mode_says_the_same_in_company(ask: Ask, mode: dict[str, Any]) -> None:
+    async def scenario(client: Client) -> None:
+        bodies = [asked(text, **mode) for text in TEXTS]
+        separate = [(await answers(client, [body]))[0]["choices"] for body in bodies]
+        together = await answers(client, bodies)
+        assert {a["llada"]["batch_size"] for a in together} == {4}
+        assert [a["choices"] for a in together] == separate
+
+    ask(scenario, gather_seconds=0.1)
+
+
 def test_together_they_say_what_each_says_alone_in_fewer_passes(
     ask: Ask, pretrained: Pretrained
 ) -> None:

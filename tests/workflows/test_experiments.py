@@ -1,0 +1,30 @@
+from pathlib import Path
+
+from tests.support.stores import publish
+from workflows.experiments import experiments
+
+
+def test_an_experiment_is_told_as_a_table(tmp_path: Path) -> None:
+    runs = [
+        {"objective": "diffusion", "weights": 160_192, "tokens": 2 * 10**5, "compute": 1.92e11,
+         "value": 3.25, "model": "m"},
+        {"objective": "autoregressive", "weights": 160_192, "tokens": 10**5, "compute": 9.6e10,
+         "value": 3.5, "model": "m"},
+    ]  # fmt: skip
+    info = {"measure": "bits_per_byte", "runs": runs, "laws": {}}
+    laws = publish(tmp_path, "laws", "scaling", "report", info=info)
+    metrics = {"forward_told_one_way": 1.0, "forward_told_both_ways": 1.0,
+               "backward_told_one_way": 0.02, "backward_told_both_ways": 0.98}  # fmt: skip
+    asked = publish(tmp_path, "asked", "reversal_test", "report", metrics=metrics)
+    other = publish(tmp_path, "other", "evaluate", "report")
+    scaling, reversal = experiments([laws.manifest, asked.manifest, other.manifest])
+    assert [line.split()[0] for line in scaling.splitlines()[2:]] == ["autoregressive", "diffusion"]
+    assert scaling.splitlines()[2].split() == [
+        "autoregressive",
+        "160,192",
+        "100,000",
+        "9.6e+10",
+        "3.5000",
+    ]
+    assert reversal.splitlines()[-1].split() == ["DESCRIPTION", "is", "...", "2.0%", "98.0%"]
+    assert "filled" not in reversal

@@ -1,0 +1,50 @@
+"""What an experiment found, on the page at the end of its run: scaling and reversal as tables."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from workflows.artifact import Manifest
+
+_WAYS: Mapping[str, str] = {
+    "forward": "NAME is ...",
+    "backward": "DESCRIPTION is ...",
+    "filled_in": "... is DESCRIPTION",
+}
+_ONE_WAY, _BOTH_WAYS = "told_one_way", "told_both_ways"
+
+
+def experiments(manifests: Iterable[Manifest]) -> Iterable[str]:
+    """Yield one table an experiment of the run."""
+    for manifest in manifests:
+        if manifest.kind == "scaling":
+            yield _scaling(manifest.name, manifest.info)
+        if manifest.kind == "reversal_test":
+            yield _reversal(manifest.name, manifest.metrics)
+
+
+def _scaling(name: str, info: Mapping[str, Any]) -> str:
+    measure = str(info["measure"]).replace("_", " ")
+    lines = [f"SCALING         {name}: {measure} over 6 N D; a bound where it is diffusion"]
+    lines.append(f"    {'objective':<16}{'N':>14}{'D':>18}{'6 N D':>12}{measure:>18}")
+    lines += [
+        f"    {run['objective']:<16}{run['weights']:>14,}{run['tokens']:>18,}"
+        f"{run['compute']:>12.3g}{run['value']:>18.4f}"
+        for run in sorted(info["runs"], key=lambda run: (run["objective"], run["compute"]))
+    ]
+    lines += [
+        f"    {objective}: {law['scale']:.4g} * C^-{law['exponent']:.4f}, {law['runs']} best runs"
+        for objective, law in info["laws"].items()
+    ]
+    return "\n".join(lines)
+
+
+def _reversal(name: str, metrics: Mapping[str, float]) -> str:
+    lines = [
+        f"REVERSAL        {name}: right answers",
+        f"    {'':<24}{'told one way':>16}{'both':>8}",
+    ]
+    for way, asked in _WAYS.items():
+        if f"{way}_{_ONE_WAY}" in metrics:
+            one, both = metrics[f"{way}_{_ONE_WAY}"], metrics[f"{way}_{_BOTH_WAYS}"]
+            lines.append(f"    {asked:<24}{one:>16.1%}{both:>8.1%}")
+    return "\n".join(lines)
