@@ -35,27 +35,28 @@ class Segments:
         """Find the segments: one a row, or one a document of a row; at least one argument is given.
 
         `attention_mask` (B, L) is 0 or False at padding. Tokens of a row with equal ids in
-        `document_ids_BL` (B, L; any integers, in any order) are one document. The lengths are read
-        by Python: on a GPU this waits for the device, once per call.
+        `document_ids_BL` (B, L; any integers, in any order) are one document. Lengths are shapes,
+        so they must be known here: what lies on a GPU is fetched first, which waits for the device
+        once, and all that follows is done where it waits for nothing.
         """
         rows_BL = attention_mask if attention_mask is not None else document_ids_BL
         assert rows_BL is not None
         batch, length = rows_BL.shape
-        token_N = torch.arange(batch * length, device=rows_BL.device)
+        token_N = torch.arange(batch * length)
         if attention_mask is not None:
-            token_N = token_N[attention_mask.flatten().bool()]
+            token_N = token_N[attention_mask.flatten().bool().cpu()]
         if not len(token_N):
             raise LladaError(
                 "attention_mask hides every token of the batch; it is 1 where a token is "
                 "seen: show at least one, or leave the mask out"
             )
+        row_N = token_N // length
+        new_N = row_N.diff(prepend=row_N.new_full((1,), -1)) != 0
         if document_ids_BL is not None:
-            by_document = document_ids_BL.flatten()[token_N].argsort(stable=True)
-            token_N = token_N[by_document]
-            token_N = token_N[(token_N // length).argsort(stable=True)]
-        new_N = (token_N // length).diff(prepend=token_N.new_full((1,), -1)) != 0
-        if document_ids_BL is not None:
-            ids_N = document_ids_BL.flatten()[token_N]
+            document_T = document_ids_BL.flatten().cpu()
+            by_document = document_T[token_N].argsort(stable=True)
+            token_N = token_N[by_document][row_N[by_document].argsort(stable=True)]
+            ids_N = document_T[token_N]
             new_N |= ids_N.diff(prepend=ids_N[:1]) != 0
         size_S = new_N.nonzero()[:, 0].diff(
             append=new_N.new_full((1,), len(new_N), dtype=torch.long)
@@ -64,8 +65,8 @@ class Segments:
         size_S = size_S.sort().values
         return cls(
             shape=(batch, length),
-            token_N=token_N,
-            bounds_S=torch.cat([size_S.new_zeros(1), size_S.cumsum(0)]).int(),
+            token_N=token_N.to(rows_BL.device),
+            bounds_S=torch.cat([size_S.new_zeros(1), size_S.cumsum(0)]).int().to(rows_BL.device),
             groups=tuple((count, size) for size, count in Counter(size_S.tolist()).items()),
         )
 

@@ -61,7 +61,13 @@ def write_down(workspace: Workspace, config: world.ReversalConfig) -> StageOutpu
     return StageOutput(
         files=(*files.entries, *settle(workspace.root, beside, "aside")),
         ledger=Ledger(unit="sentences", entered=count, kept=count),
-        metrics={"sentences": len(text), "vocab_size": tokenizer.vocab_size},
+        metrics={
+            "tokens": sum(map(len, encoded)) + len(text),  # one EOS ends a sentence
+            "sequences": len(text),
+            "padding": len(text) * (length - 1) - sum(map(len, encoded)),
+            "validation_tokens": 0,
+            "validation_sequences": 0,
+        },
         info={
             "sequence_length": length,
             "vocab_size": tokenizer.vocab_size,

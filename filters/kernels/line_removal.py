@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from filters.kernels.characters import CLASS, DIGIT, LINE_BREAK, SPACE
+from filters.kernels.c4_lines import citation_size
+from filters.kernels.characters import CLASS, LINE_BREAK, SPACE
 from filters.kernels.compiled import compiled, integer
 from filters.kernels.lines import strip
 from filters.kernels.words import Bytes, Hashes, Integers, decode, hash_bytes, mix
@@ -24,9 +25,7 @@ _PHRASES = (
 _FLAT = np.frombuffer(b"".join(_PHRASES), dtype=np.uint8)
 _ENDS = np.cumsum(np.array([0, *(len(phrase) for phrase in _PHRASES)]))
 _LOREM_BIT, _JAVASCRIPT_BIT, _POLICY_BIT, _BRACE_BIT = 1, 2, 4, 8
-_EDIT = np.frombuffer(b"[edit]", dtype=np.uint8)
-_NEEDED = np.frombuffer(b"[citation needed]", dtype=np.uint8)
-_NEWLINE, _RETURN, _OPEN, _CLOSE, _DOT, _BRACE, _K = 10, 13, 91, 93, 46, 123, 107
+_NEWLINE, _RETURN, _OPEN, _DOT, _BRACE, _K = 10, 13, 91, 46, 123, 107
 
 
 @compiled
@@ -101,23 +100,6 @@ def _phrases(data: Bytes, begin: int, end: int) -> int:
 
 
 @compiled
-def _citation_end(data: Bytes, at: int, end: int, properties: Bytes) -> int:
-    """Return where the citation mark that opens at `at` ends, `at` where there is none."""
-    inside = at + 1
-    while inside < end:
-        code, width = decode(data, inside, end)
-        if not properties[code] & DIGIT:
-            break
-        inside += width
-    if inside < end and data[inside] == _CLOSE:
-        return inside + 1
-    for mark in (_EDIT, _NEEDED):
-        if at + mark.size <= end and np.array_equal(data[at : at + mark.size], mark):
-            return integer(at + mark.size)
-    return at
-
-
-@compiled
 def _copy_line(  # noqa: PLR0917
     data: Bytes, begin: int, end: int, properties: Bytes, citations: bool, out: Bytes, to: int
 ) -> tuple[int, int]:
@@ -127,10 +109,10 @@ def _copy_line(  # noqa: PLR0917
     while at < end:
         byte = data[at]
         if citations and byte == _OPEN:
-            after = _citation_end(data, at, end, properties)
-            if after > at:
+            size = citation_size(data, at, end, properties)
+            if size:
                 marks += 1
-                at = after
+                at += size
                 continue
         out[to] = byte
         to += 1

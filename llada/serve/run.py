@@ -34,7 +34,12 @@ def run(
         taken = listening.getsockname()[1]
         app = application(pretrained, limits, Guard(host, taken, key))
         shown = f"[{host}]" if ":" in host else host
-        ready(f"http://{shown}:{taken}/")
+
+        async def announce(_app: web.Application) -> None:
+            ready(f"http://{shown}:{taken}/")
+
+        # Not before: from here on Ctrl-C is heard, and ends in order.
+        app.on_startup.append(announce)
         web.run_app(
             app,
             sock=listening,

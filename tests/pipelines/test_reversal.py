@@ -14,6 +14,8 @@ from pipelines.reversal import AskConfig, ask, summary, write_down
 from pipelines.shards import settle
 from pipelines.workspace import InputArtifact
 from tests.support.stages import rows_of, workspace
+from tests.support.stores import publish
+from workflows.summary import page
 
 CONFIG = world.ReversalConfig(people=8)
 
@@ -53,6 +55,16 @@ def test_a_row_of_training_text_is_one_sentence_and_ends(tmp_path: Path) -> None
     assert [tokenizer.decode(row) for row in rows] == told
     assert all(row[-2:] == [tokenizer.special.eos] * 2 for row in rows)
     assert {len(row) for row in rows} == {tokens.info["sequence_length"]}
+
+
+def test_a_world_is_told_on_the_page_like_other_tokens(tmp_path: Path) -> None:
+    made = write_down(workspace(tmp_path, {}), CONFIG)
+    info = {"info": made.info, "metrics": made.metrics, "ledger": made.ledger}
+    artifact = publish(tmp_path / "store", "world", "reversal_world", "tokens", **info)
+    text = page({"world": artifact}, tmp_path / "store", recipe="r", run_id="1", tracking="")
+    words = 8 * 9 + 4 * 9  # eight people told of forward, four of them backward; 9 tokens each
+    assert f"{words + 12} in 12 sequences of 11, 0 held out" in text
+    assert made.metrics["padding"] == 12 * 11 - (words + 12)
 
 
 @pytest.mark.parametrize("causal", [False, True])
