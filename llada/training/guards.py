@@ -17,7 +17,7 @@ _TO_SIGMA = 1.4826  # a normal distribution's standard deviation in units of its
 _LEAST_SPREAD = 0.02  # of the median: a converged loss hardly moves, and may still move a little
 _LEAST_EXCESS = 0.5  # nats: below it nothing is lost, whatever the run's own spread
 _LEAST_NORM_RATIO = 10.0  # single rows at small t, weighed by 1/t, push the norm about that far
-_LEAST_NORM = 10.0  # a run that has learnt its rows by heart stumbles at ten times its 0.1, unharmed
+_LEAST_NORM = 10.0  # who has learnt the rows by heart stumbles at ten times 0.1, unharmed
 
 
 class Trouble(NamedTuple):
