@@ -131,10 +131,8 @@ def under_ray(job: TrainingJob) -> Cost:
             lines = metrics.read_bytes().count(b'"step"') if metrics.exists() else 0
             if lines > len(seen):
                 worker = worker or workers()[0]
-                times = worker.cpu_times()
-                seen.extend(
-                    [(time.perf_counter(), times.user + times.system)] * (lines - len(seen))
-                )
+                cpu = {each.id: each.user_time + each.system_time for each in worker.threads()}
+                seen.extend([(time.perf_counter(), cpu)] * (lines - len(seen)))
 
     thread = threading.Thread(target=watch)
     thread.start()

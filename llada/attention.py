@@ -6,7 +6,6 @@ Shapes: B batch, L sequence, H heads, K key/value heads, E head width.
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (its usual name)
-from torch.nn.attention.varlen import varlen_attn
 
 from llada.segments import Segments
 
@@ -94,6 +93,9 @@ def _attend_segments(
     """Let each segment of a packed row see itself: flash attention where there is one for it."""
     flash = q_1HNE.is_cuda and q_1HNE.dtype in _HALVES and q_1HNE.shape[-1] % 8 == 0
     if flash:
+        # Here, not above: it loads torch's compiler, which doubles the start of every command.
+        from torch.nn.attention.varlen import varlen_attn
+
         q_NHE, k_NKE, v_NKE = (row[0].transpose(0, 1) for row in (q_1HNE, k_1KNE, v_1KNE))
         mixed_NHE = varlen_attn(
             q_NHE,

@@ -17,6 +17,7 @@ _TO_SIGMA = 1.4826  # a normal distribution's standard deviation in units of its
 _LEAST_SPREAD = 0.02  # of the median: a converged loss hardly moves, and may still move a little
 _LEAST_EXCESS = 0.5  # nats: below it nothing is lost, whatever the run's own spread
 _LEAST_NORM_RATIO = 10.0  # single rows at small t, weighed by 1/t, push the norm about that far
+_LEAST_NORM = 10.0  # who has learnt the rows by heart stumbles at ten times 0.1, unharmed
 
 
 class Trouble(NamedTuple):
@@ -83,7 +84,9 @@ class Guard:
         logs = [math.log(max(each, 1e-30)) for each in self._norms]
         # In logarithms: norms fall and rise by factors.
         highest = max(
-            _limit(logs, self._config.deviations, 0.0), median(logs) + math.log(_LEAST_NORM_RATIO)
+            _limit(logs, self._config.deviations, 0.0),
+            median(logs) + math.log(_LEAST_NORM_RATIO),
+            math.log(_LEAST_NORM),
         )
         if math.log(max(norm, 1e-30)) > highest:
             return "gradient norm", norm, math.exp(min(highest, 700.0))

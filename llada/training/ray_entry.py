@@ -1,5 +1,6 @@
 """The one door to Ray: run a training job on a group of workers and hear about every step."""
 
+import contextlib
 import logging
 import shutil
 import time
@@ -22,6 +23,7 @@ from llada.training.record import (
 )
 
 if TYPE_CHECKING:
+    from ray import ObjectRef
     from ray.train.v2.api.callback import RayTrainCallback
 
 STALL_SECONDS = 45.0
@@ -90,6 +92,7 @@ def train(
     metrics_path = Path(job.checkpoint_dir) / METRICS
     tail, pulses = Tail(metrics_path), _pulses(job, run)
     watch = Watch(pulses, metrics_path, stall_seconds)
+    ending: dict[ObjectRef[bool], Beat] = {}
     # A task of its own: Ctrl-C stays the caller's, and cancelling it ends the whole group whatever
     # state Ray Train is in.
     fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, runtime_env={"env_vars": _RAY_TRAIN})
@@ -101,8 +104,8 @@ def train(
         while not ray.wait([pending], timeout=_POLL_SECONDS)[0]:
             on_poll()
             _tell(tail, on_metrics)
-            for beat in watch.still():
-                _end(beat, stall_seconds)
+            ending |= {_end(beat): beat for beat in watch.still()}
+            _tell_of_ended(ending, stall_seconds)
         failure = ray.get(pending)
     except ray.exceptions.RayError as error:
         failure = str(error)
@@ -217,19 +220,33 @@ def _pulses(job: TrainingJob, run: str) -> Path:
     return Path(job.checkpoint_dir) / "pulses" / run
 
 
-def _end(beat: Beat, limit: float) -> None:
-    """Kill a worker that stands still; only a task on its machine can."""
+def _end(beat: Beat) -> "ObjectRef[bool]":
+    """Begin to kill a worker that stands still; only a task on its machine can."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    logger.warning(
-        "worker %d (process %d) stood still for %.0f s: it is ended, and the group restarts",
-        beat.rank,
-        beat.pid,
-        limit,
-    )
     there = NodeAffinitySchedulingStrategy(beat.node, soft=False)
-    ray.remote(kill).options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote(beat)
+    task = ray.remote(kill).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    reference: ObjectRef[bool] = task.remote(beat)
+    return reference
+
+
+def _tell_of_ended(ending: "dict[ObjectRef[bool], Beat]", limit: float) -> None:
+    """Warn of those that were killed; a worker that had died already is Ray's to tell."""
+    import ray
+
+    done = ray.wait(list(ending), num_returns=len(ending), timeout=0)[0] if ending else []
+    for reference in done:
+        beat = ending.pop(reference)
+        with contextlib.suppress(ray.exceptions.RayError):  # its machine is gone, and it too
+            if ray.get(reference):
+                logger.warning(
+                    "worker %d (process %d) stood still for %.0f s: it was ended, and the group "
+                    "restarts",
+                    beat.rank,
+                    beat.pid,
+                    limit,
+                )
 
 
 def _has_weights(job: TrainingJob) -> bool:
