@@ -2,9 +2,9 @@
 
     python benchmarks/serve_batching.py [--requests 16] [--tokens 32]
 
-A random model of about 14 M parameters answers the same questions over HTTP, one client after the other
-and all at once, in alternating rounds; the texts must be the same. CPU time, because the machine
-may be busy; the ratio is what counts.
+A random model of about 14 M parameters answers the same questions over HTTP, one client after the
+other and all at once, in alternating rounds; the texts must be the same. CPU time, because the
+machine may be busy; the ratio is what counts.
 """
 
 import argparse
