@@ -65,7 +65,7 @@ def _start_ray(address: str | None) -> None:
         watch.start()
         try:
             _start_local()
-        except (RuntimeError, TimeoutError, ConnectionError) as error:
+        except Exception as error:  # Ray raises plain ones, too, when a node times out
             watch.expect_the_end()
             ray.shutdown()
             if attempt == 2:
