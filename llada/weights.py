@@ -110,6 +110,8 @@ def write(
     for file, names in shards.items():
         ready = {name: tensors[name].detach().cpu().contiguous() for name in names}
         save_file(ready, _unfinished(folder, file), metadata={"format": "pt"})
+        # safetensors leaves a file to its owner alone; a model is for whoever may read the folder.
+        _unfinished(folder, file).chmod(folder.stat().st_mode & 0o666)
     for old in (folder / _CONFIG, folder / INDEX, *folder.glob("model*.safetensors")):
         old.unlink(missing_ok=True)
     for file in shards:

@@ -82,6 +82,12 @@ def test_names_on_disk_are_the_published_ones(saved: Path) -> None:
     assert load_file(saved / "model.safetensors").keys() == names
 
 
+def test_whoever_may_read_the_folder_may_read_the_weights(saved: Path) -> None:
+    saved.chmod(0o750)
+    MaskPredictor.from_pretrained(saved).save_pretrained(saved)
+    assert (saved / "model.safetensors").stat().st_mode & 0o777 == 0o640
+
+
 def test_shards_are_read_through_their_index(saved: Path) -> None:
     whole = MaskPredictor.from_pretrained(saved).state_dict()
     (saved / "model.safetensors").unlink()
