@@ -16,19 +16,27 @@ from llada.errors import LladaError
 from llada.vocab import SPECIAL_TOKENS, SpecialIds
 
 _FILE = "tokenizer.json"
+_NEEDED = (vocab.BOS, vocab.EOS, vocab.MASK, vocab.START_HEADER, vocab.END_HEADER, vocab.EOT)
 
 
 class Tokenizer:
     """A trained tokenizer; `special` holds the ids that carry structure."""
 
     def __init__(self, inner: tokenizers.Tokenizer) -> None:
-        """Wrap a tokenizer that has the special tokens of LLaDA."""
+        """Wrap a tokenizer that has the special tokens of LLaDA.
+
+        Raises:
+            LladaError: some are missing. Those of turns may be missing in the published
+                vocabulary: its base model keeps their rows (126346 to 126348) without a name.
+        """
         vocabulary = inner.get_vocab(with_added_tokens=True)
-        missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
+        if vocabulary.get(vocab.MASK) == vocab.PUBLISHED_MASK:
+            vocabulary = {**vocab.PUBLISHED_TURNS, **vocabulary}
+        missing = [token for token in _NEEDED if token not in vocabulary]
         if missing:
             raise LladaError(
-                f"the tokenizer has no {', '.join(missing)}; LLaDA needs "
-                f"{', '.join(SPECIAL_TOKENS)}: add them, or train one with Tokenizer.train"
+                f"the tokenizer has no {', '.join(missing)}; LLaDA needs {', '.join(_NEEDED)}: "
+                f"add them, or train one with Tokenizer.train"
             )
         # Special tokens written out in a text are encoded as the bytes they are.
         inner.encode_special_tokens = True
@@ -119,12 +127,13 @@ class Tokenizer:
         two ends; and ids beyond this vocabulary, which embeddings of a round size have. Give them
         to `SamplingConfig.forbidden_ids`.
         """
+        headers = (self.special.start_header, self.special.end_header)
         kept = (self.special.mask, self.special.eos, self.special.eot)
         special = (
             i for i, token in self._inner.get_added_tokens_decoder().items() if token.special
         )
         beyond = range(self.vocab_size, vocab_size)
-        return tuple(sorted({*special, *beyond}.difference(kept)))
+        return tuple(sorted({*special, *headers, *beyond}.difference(kept)))
 
     def digest(self) -> str:
         """Return a hash that is equal for tokenizers that encode and decode alike."""

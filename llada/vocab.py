@@ -1,5 +1,6 @@
 """The special tokens of LLaDA, and the ids they have in a tokenizer trained by us."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 BOS = "<|startoftext|>"
@@ -23,6 +24,10 @@ SPECIAL_TOKENS: tuple[str, ...] = (
     END_HEADER,
     EOT,
 )
+
+# The published base model has these rows but does not name them in its tokenizer.
+PUBLISHED_MASK = 126_336
+PUBLISHED_TURNS: Mapping[str, int] = {START_HEADER: 126_346, END_HEADER: 126_347, EOT: 126_348}
 
 
 class SpecialIds(NamedTuple):

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import models
 
 from llada.errors import LladaError
 from llada.tokenizer import Tokenizer
-from llada.vocab import SPECIAL_TOKENS
+from llada.vocab import BOS, EOS, EOT, MASK, SPECIAL_TOKENS, START_HEADER
 
 TEXTS = [
     "The cat sat on the mat, and the cat said <|mdm_mask|> twice: <|mdm_mask|>.",
@@ -92,3 +94,26 @@ def test_a_folder_or_tokenizer_without_what_is_needed_is_refused(
     path.write_text(path.read_text().replace("<|eot_id|>", "<|other|>"))
     with pytest.raises(LladaError, match=r"no <\|eot_id\|>;"):
         Tokenizer.load(tmp_path)
+
+
+def published(*named: str) -> tokenizers.Tokenizer:
+    """Return a vocabulary of the published size, in which some special tokens have a name."""
+    ids = {BOS: 126_080, EOS: 126_081, MASK: 126_336, START_HEADER: 126_346, EOT: 126_348}
+    names = {ids[token]: token for token in named}
+    content = {names.get(i, f"<{i}>"): i for i in range(126_349)}
+    inner = tokenizers.Tokenizer(models.BPE(content, []))
+    inner.add_special_tokens(list(named))
+    return inner
+
+
+def test_the_published_base_model_names_no_turns_but_has_their_rows() -> None:
+    found = Tokenizer(published(BOS, EOS, MASK))
+    assert found.special == (126_080, 126_081, 126_336, 126_346, 126_347, 126_348)
+    assert {126_346, 126_347} <= set(found.reserved_ids(126_464))
+    assert 126_348 not in found.reserved_ids(126_464)
+
+
+def test_elsewhere_a_tokenizer_without_turns_is_refused() -> None:
+    inner = tokenizers.Tokenizer(models.BPE({BOS: 0, EOS: 1, MASK: 2}, []))
+    with pytest.raises(LladaError, match=r"has no <\|start_header_id\|>, <\|end_header_id\|>"):
+        Tokenizer(inner)
