@@ -3,9 +3,8 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 _ESCAPES = str.maketrans(
@@ -35,29 +34,63 @@ def embedded(value: object) -> str:
     return text.translate(_ESCAPES)
 
 
-def assemble(
-    template: str, *, styles: Sequence[str], scripts: Sequence[str], data: object, connect: str
-) -> Page:
-    """Fill a template of this folder: @@policy@@, @@style@@, @@data@@, @@script@@.
+@dataclass(frozen=True)
+class FrontEnd:
+    """A template of a package with its styles and scripts, in reading order.
 
-    `connect` is the source the script may ask: 'self', or 'none' for a page that lives in a file.
+    The template has @@policy@@, @@style@@, @@data@@ and @@script@@. `connect` is what the script
+    may ask: 'self', or 'none' for a page that lives in a file.
     """
-    style = "\n".join(map(_read, styles))
-    script = '(() => {\n"use strict";\n' + "\n".join(map(_read, scripts)) + "\n})();"
-    policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        f"connect-src '{connect}'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    parts = {"policy": policy, "style": style, "data": embedded(data), "script": script}
-    # One pass over the template: what is put in is never searched for marks again.
-    pieces = _read(template).split("@@")
-    html = "".join(parts[p] if number % 2 else p for number, p in enumerate(pieces))
-    return Page(html, policy)
+
+    template: str
+    styles: tuple[str, ...]
+    scripts: tuple[str, ...]
+    connect: str
+    package: str = "llada.pages"
+
+    @cached_property
+    def style(self) -> str:
+        """The palette of all pages, then the styles."""
+        return "\n".join([palette(), *(read(self.package, name) for name in self.styles)])
+
+    @cached_property
+    def script(self) -> str:
+        """The scripts, out of reach of anything else on the page."""
+        body = "\n".join(read(self.package, name) for name in self.scripts)
+        return f'(() => {{\n"use strict";\n{body}\n}})();'
+
+    @cached_property
+    def policy(self) -> str:
+        """The content security policy: its own script and styles, what it may ask, no more."""
+        return (
+            f"default-src 'none'; script-src '{_hash(self.script)}'; "
+            f"style-src '{_hash(self.style)}'; connect-src '{self.connect}'; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        )
+
+    def page(self, data: object) -> Page:
+        """Return the page with its data."""
+        parts = {
+            "policy": self.policy,
+            "style": self.style,
+            "data": embedded(data),
+            "script": self.script,
+        }
+        # One pass over the template: what is put in is never searched for marks again.
+        pieces = read(self.package, self.template).split("@@")
+        html = "".join(parts[p] if number % 2 else p for number, p in enumerate(pieces))
+        return Page(html, self.policy)
+
+
+def palette() -> str:
+    """Return the colours and types that all pages share."""
+    return read("llada.pages", "palette.css")
 
 
 @cache
-def _read(name: str) -> str:
-    return files("llada.pages").joinpath(name).read_text(encoding="utf-8")
+def read(package: str, name: str) -> str:
+    """Return a file of a front end."""
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

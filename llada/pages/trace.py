@@ -1,7 +1,14 @@
 """The page that plays a denoising: one file that needs neither server nor network."""
 
 from llada.course import Course
-from llada.pages.document import Page, assemble
+from llada.pages.document import FrontEnd, Page
+
+_FRONT_END = FrontEnd(
+    "trace.html",
+    styles=("theme.css", "tokens.css", "trace.css"),
+    scripts=("tokens.js", "trace.js"),
+    connect="none",
+)
 
 
 def trace_page(course: Course) -> Page:
@@ -10,16 +17,12 @@ def trace_page(course: Course) -> Page:
         [token.text, token.step, round(token.confidence, 4), int(token.end)]
         for token in course.tokens
     ]
-    return assemble(
-        "trace.html",
-        styles=("theme.css", "tokens.css", "trace.css"),
-        scripts=("tokens.js", "trace.js"),
-        data={
+    return _FRONT_END.page(
+        {
             "model": course.model,
             "settings": course.settings,
             "steps": course.steps,
             "passes": course.passes,
             "tokens": tokens,
-        },
-        connect="none",
+        }
     )

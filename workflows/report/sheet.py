@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
+
+from llada.pages.document import palette, read
 
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -10,8 +11,7 @@ _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-act
 def sheet(title: str, body: str) -> str:
     """Return a whole page; `title` is text, `body` is markup."""
     style = "\n".join(
-        files(package).joinpath(name).read_text(encoding="utf-8")
-        for package, name in (("workflows.ui", "page.css"), ("workflows.report", "report.css"))
+        [palette(), read("workflows.ui", "page.css"), read("workflows.report", "report.css")]
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

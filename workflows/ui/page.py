@@ -1,12 +1,8 @@
 """The page as one text: markup, styles and scripts joined, data embedded so that it stays data."""
 
-import base64
-import hashlib
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from llada.pages.document import embedded
+from llada.pages.document import FrontEnd, embedded
 from workflows.ui.comparison import compare
 from workflows.ui.index import Index
 from workflows.ui.stage_view import stage_of
@@ -19,6 +15,7 @@ SCRIPTS = (
     "panel.js", "compare.js", "runs.js", "search.js", "run.js", "app.js",
 )  # fmt: skip
 """The front end in reading order: later files use what earlier ones define."""
+_FRONT_END = FrontEnd("page.html", STYLES, SCRIPTS, connect="self", package="workflows.ui")
 
 _RUNS_EMBEDDED = 200
 
@@ -73,25 +70,11 @@ def _about(index: Index) -> dict[str, Any]:
 
 def policy() -> str:
     """Return the content security policy: our own script and styles, our own server, no more."""
-    return (
-        f"default-src 'none'; script-src '{_hash(_script())}'; style-src '{_hash(_style())}'; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
+    return _FRONT_END.policy
 
 
 def _page(boot: dict[str, Any]) -> str:
-    template = _read("page.html")
-    # One pass over the template: what is put in is never searched for marks again.
-    parts = {
-        "policy": policy(),
-        "style": _style(),
-        "data": embedded(_finite(boot)),
-        "script": _script(),
-    }
-    out = []
-    for number, piece in enumerate(template.split("@@")):
-        out.append(parts[piece] if number % 2 else piece)
-    return "".join(out)
+    return _FRONT_END.page(_finite(boot)).html
 
 
 def _finite(value: Any) -> Any:
@@ -103,25 +86,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
-
-
-@cache
-def _style() -> str:
-    return "\n".join(_read(name) for name in STYLES)
-
-
-@cache
-def _script() -> str:
-    body = "\n".join(_read(name) for name in SCRIPTS)
-    return f'(() => {{\n"use strict";\n{body}\n}})();'
-
-
-def _read(name: str) -> str:
-    return files("workflows.ui").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def as_json(value: object) -> bytes:

@@ -3,6 +3,7 @@
 import json
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,8 @@ from llada.course import Course
 from llada.pages.chat import chat_page
 from llada.pages.document import embedded
 from llada.pages.trace import trace_page
+from workflows.ui.index import Index
+from workflows.ui.page import served_page
 
 FOLDER = files("llada.pages")
 NAMES = sorted(f.name for f in FOLDER.iterdir() if f.name.endswith((".js", ".css", ".html")))
@@ -37,15 +40,16 @@ def luminance(parts: list[float]) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_all_pages_have_the_colours_of_the_lineage_page() -> None:
-    # Two copies, because llada must not know workflows.
-    theirs = files("workflows.ui").joinpath("page.css").read_text(encoding="utf-8")
-    assert palettes(read("theme.css")) == palettes(theirs)
+def test_all_pages_have_the_colours_of_the_lineage_page(tmp_path: Path) -> None:
+    theirs = palettes(served_page(Index(tmp_path), None, None))
+    assert theirs
+    for page in PAGES:
+        assert palettes(page) == theirs
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_is_readable_on_every_shade(theme: int) -> None:
-    colours = palettes(read("theme.css"))[theme]
+    colours = palettes(read("palette.css"))[theme]
     shares = [int(s) / 100 for s in re.findall(r"var\(--accent\) (\d+)%", read("tokens.css"))]
     assert len(shares) == 8
     assert shares == sorted(shares)

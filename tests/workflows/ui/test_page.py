@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llada.pages.document import embedded
+from llada.pages.document import embedded, palette
 from tests.support.commands import llada
 from tests.support.made_up_runs import START, Made, write_run
 from tests.workflows.ui.conftest import HOSTILE, IMAGE_NAME
@@ -85,8 +85,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_contrast_is_aa(theme: int) -> None:
-    css = (FOLDER / "page.css").read_text(encoding="utf-8")
-    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    blocks = re.findall(r":root \{(.*?)\}", palette(), re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#\w{6});", blocks[theme]))
     texts = {
         "ink": ["ground", "raised", "sunken", "accent-soft", "bad-soft", "warn-soft"],
