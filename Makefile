@@ -8,7 +8,7 @@ demo: setup
 	$(BIN)/llada run workflows/recipes/demo.yaml
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -140,7 +140,7 @@ def test_failures_and_ends_without_a_word(tmp_path: Path) -> None:
 def test_a_killed_run_is_aborted_with_the_stage_it_was_in(tmp_path: Path) -> None:
     journal = Journal(runs_folder(tmp_path) / "run-1")
     journals.write(journal, journals.whole_run(tmp_path)[:-2])
-    gone = journals.started(pid=2**22 + 1)
+    gone = journals.started(pid=2**22 + 1).model_copy(update={"time": journals.START})
     path = journal.path
     rest = path.read_text().splitlines(keepends=True)[1:]
     path.write_text(gone.model_dump_json(exclude_none=True) + "\n" + "".join(rest))
