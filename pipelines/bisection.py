@@ -32,25 +32,26 @@ def apart(
     """
     results: list[Result] = []
     failed: list[pa.Table] = []
-    first: list[Exception] = []
-
-    def take(part: pa.Table) -> None:
-        try:
-            results.append(judge(part))
-        except Exception as error:  # noqa: BLE001  whatever a document does to a pass, it is kept
-            first.append(error)
-            if part.num_rows > 1:
-                half = part.num_rows // 2
-                take(part.slice(0, half))
-                take(part.slice(half))
-                return
-            failed.append(_verdict(part, error))
-            if len(failed) > MOST_QUARANTINED:
-                raise first[0] from None
-
-    take(documents)
-    if first and not results:
-        raise first[0]
+    first: Exception | None = None
+    waiting = [documents]  # no function that calls itself: its closure is a cycle, which would
+    try:  # keep a whole unit in memory until the garbage collector's oldest generation is full
+        while waiting:
+            part = waiting.pop()
+            try:
+                results.append(judge(part))
+            except Exception as error:  # noqa: BLE001  whatever a document does, it is kept
+                first = error if first is None else first
+                if part.num_rows > 1:
+                    half = part.num_rows // 2
+                    waiting += [part.slice(half), part.slice(0, half)]
+                    continue
+                failed.append(_verdict(part, error))
+            if first is not None and len(failed) > MOST_QUARANTINED:
+                raise first
+        if first is not None and not results:
+            raise first
+    finally:
+        first = None  # its traceback leads back to this frame, another cycle
     return results, pa.concat_tables(failed) if failed else _verdict(documents.slice(0, 0), None)
 
 

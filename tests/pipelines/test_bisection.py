@@ -1,5 +1,8 @@
 """A document that a pass cannot take is found by halves and kept aside; the others are judged."""
 
+import gc
+import weakref
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -76,3 +79,17 @@ def test_no_documents_are_judged_once() -> None:
     assert results == [[]]
     assert failed.num_rows == 0
     assert {"rule", "feature", "value", "limit", "error"} <= set(failed.column_names)
+
+
+@pytest.mark.parametrize("poison", [set(), {"3"}, {"3", "4"}])
+def test_nothing_of_a_unit_is_kept_by_a_cycle(poison: set[str]) -> None:
+    table, judge = documents(8), Pass(poison)
+    gc.collect()
+    gc.disable()  # what is gone now went by reference counts alone
+    try:
+        results, failed = apart(table, lambda part: (judge(part), part.slice(0))[1])
+        watched = [weakref.ref(one) for one in (table, failed, *results)]
+        del table, results, failed
+        assert [one() for one in watched if one() is not None] == []
+    finally:
+        gc.enable()
