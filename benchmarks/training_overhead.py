@@ -104,7 +104,7 @@ def plainly(job: TrainingJob) -> Cost:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, betas=config.betas)
+    optimizer = torch.optim.AdamW(groups, betas=config.betas, fused=True)
     for step in range(config.steps):
         if step == WARM:
             began, cpu = time.perf_counter(), time.thread_time()
