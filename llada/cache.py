@@ -54,6 +54,7 @@ class KeyValueCache:
         self._kept = torch.empty(shape, dtype=dtype, device=device)
         self._rows, self._rows_in_use = rows, 0
         self._visible: Tensor | None = None
+        self._masks: dict[int, Tensor] = {}  # by rows; a recorded pass reads where it lay
         # float32 whatever the model: angles do not survive bfloat16.
         position_T = torch.arange(length, device=device)
         angles_TE = rotary_angles(position_T, config.head_dim, config.rope_theta)
@@ -63,7 +64,12 @@ class KeyValueCache:
         """Get ready for a pass over everything, of so many rows; the mask (B, T) stays in force."""
         assert rows <= self._rows, f"{rows} rows, the buffers have {self._rows}"
         self._rows_in_use = rows
-        self._visible = visible_keys(attention_mask, None, causal=False)
+        visible = visible_keys(attention_mask, None, causal=False)
+        self._visible = None
+        if visible is not None:
+            with torch.inference_mode(False):  # where others may write to it as well
+                self._visible = self._masks.setdefault(rows, visible.clone())
+            self._visible.copy_(visible)
 
     @property
     def visible(self) -> Tensor | None:

@@ -2,7 +2,8 @@
 
 from llada.sampling.config import SamplingConfig
 from llada.sampling.infill import infill
+from llada.sampling.prepared import Prepared
 from llada.sampling.sampler import Generation, generate
 from llada.sampling.trace import Step, Trace
 
-__all__ = ["Generation", "SamplingConfig", "Step", "Trace", "generate", "infill"]
+__all__ = ["Generation", "Prepared", "SamplingConfig", "Step", "Trace", "generate", "infill"]

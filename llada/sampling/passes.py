@@ -6,12 +6,12 @@ Shapes: B batch, T prompt plus answer, L block, W window, N candidates a row, D 
 import torch
 from torch import Tensor
 
-from llada.cache import KeyValueCache
 from llada.errors import LladaError
 from llada.model import MaskPredictor, hidden_and_head
 from llada.sampling.candidates import Head
 from llada.sampling.canvas import Canvas, ConfiguredPredictor
 from llada.sampling.config import SamplingConfig
+from llada.sampling.prepared import Prepared, new_cache
 
 
 class Passes:
@@ -19,19 +19,19 @@ class Passes:
 
     def __init__(self, model: ConfiguredPredictor, canvas: Canvas, config: SamplingConfig) -> None:
         """Allocate what is kept between passes, once."""
-        self._model, self._config = model, config
+        self._model = model.model if isinstance(model, Prepared) else model
+        self._config = config
         self._branches = 1 if config.cfg_scale == 0.0 else 2
         self.count = 0
         if config.cache != "none":
             rows, length = canvas.ids_BT.shape
-            self._cached = _cacheable(model, config)
-            self._cache = KeyValueCache(
-                model.config,
-                self._branches * rows,
-                length,
-                dtype=self._cached.model.transformer.wte.weight.dtype,
-                device=self._cached.device,
-            )
+            rows *= self._branches
+            self._cached: MaskPredictor | Prepared
+            if isinstance(model, Prepared):
+                self._cached, self._cache = model, model.new_cache(rows, length)
+            else:
+                self._cached = _cacheable(model, config)
+                self._cache = new_cache(self._cached, rows, length)
 
     def read(
         self, canvas: Canvas, place_BL: Tensor, slot_BN: Tensor, *, block: int, step: int
