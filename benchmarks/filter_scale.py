@@ -1,106 +1,104 @@
 """Whether the filter stage costs the same a document, and no more memory, however large its input.
 
-    python benchmarks/filter_scale.py FILE.parquet ... [--sizes 10MB,100MB] [--cores 2]
+    python -m benchmarks.filter_scale FILE.parquet ... [--sizes 10MB,100MB] [--processes 1,2]
 
-Repeats the column `text` of the files, each time under new ids, until an input is as large as
-asked, in units of 8 MB as the extract stage writes them. Processes then filter units as the workers
-of a stage do (the whole FineWeb chain, language first) and tell their CPU time and the most memory
-they ever held. Wall-clock ratios mean something on a quiet machine only: the load is printed.
+Repeats the column `text` of the files until there is as much as the largest size, in units of 8 MB
+as the extract stage writes them. Processes then filter the units in turn as the workers of a stage
+do (the whole FineWeb chain, language first), and tell after each what it took and the most memory
+they ever held: so one run has a line for every size. The start of a process (imports, models,
+kernels) is told apart; `steady` is without it, `whole` with it. Wall-clock ratios mean something on
+a quiet machine only: the load is printed.
 """
 
 import argparse
-import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from benchmarks.repeated_texts import bytes_of, write_units
 from pipelines import schemas
 from pipelines.documents import Desk
 from pipelines.filter import FilterConfig, FilterWorker
 
-UNIT = 8 << 20
 RULES = ("gopher_repetition", "gopher", "c4_fineweb", "fineweb")
-SIZES = {"MB": 10**6, "GB": 10**9}
+
+
+class Done(NamedTuple):
+    """What a process tells of a unit, times from when all processes were ready."""
+
+    unit: int
+    documents: int
+    bytes: int
+    wall: float
+    cpu: float
+    peak: int
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("files", nargs="+", type=Path)
-    arguments.add_argument("--sizes", default="10MB,100MB")
-    arguments.add_argument("--cores", type=int, default=2)
-    arguments.add_argument("--worker", nargs=2, type=int, help=argparse.SUPPRESS)
-    options = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--sizes", default="10MB,100MB")
+    parser.add_argument("--processes", default="1,2")
+    parser.add_argument("--worker", nargs=2, type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
     if options.worker:
         work(options.files[0], *options.worker)
         return
-    print(f"load {os.getloadavg()[0]:.1f}; one core, then {options.cores}")
-    print(f"{'input':>8}{'documents':>11}{'ms/doc':>8}{'MB/s':>7}{'peak MB':>9}{'wall ratio':>12}")
-    for size in options.sizes.split(","):
-        measure(options.files, size, options.cores)
-
-
-def measure(files: list[Path], size: str, cores: int) -> None:
-    """Print the line of one size."""
-    wanted = int(size[:-2]) * SIZES[size[-2:]]
-    folder = Path(tempfile.mkdtemp(prefix="filter-scale-"))
-    try:
-        documents = write_units(files, wanted, folder)
-        alone = run(folder, 1)
-        together = run(folder, cores)
-        cpu = sum(float(one["cpu"]) for one in alone["workers"])
-        peak = max(float(one["peak"]) for one in alone["workers"])
-        ratio = alone["wall"] / together["wall"]
+    sizes = {size: bytes_of(size) for size in options.sizes.split(",")}
+    with tempfile.TemporaryDirectory(prefix="filter-scale-") as scratch:
+        units = write_units(options.files, max(sizes.values()), Path(scratch))
+        print(f"{len(units)} units; load {os.getloadavg()[0]:.1f}")
         print(
-            f"{size:>8}{documents:>11,}{1000 * cpu / documents:>8.2f}{wanted / 1e6 / cpu:>7.1f}"
-            f"{peak / 1e6:>9.0f}{ratio:>11.2f}x",
-            flush=True,
+            f"{'processes':>9}{'input':>8}{'documents':>11}{'start s':>9}{'whole MB/s':>12}"
+            f"{'steady MB/s':>13}{'CPU us/doc':>12}{'peak MB':>9}{'ratio':>8}"
         )
-    finally:
-        shutil.rmtree(folder)
+        alone: dict[str, float] = {}
+        for processes in map(int, options.processes.split(",")):
+            start, done = run(Path(scratch), processes)
+            for size, wanted in sizes.items():
+                print(line(processes, size, start, first(done, wanted), alone), flush=True)
 
 
-def write_units(files: list[Path], wanted: int, folder: Path) -> int:
-    """Write documents in units until there is enough; return how many."""
-    rows: list[dict[str, str]] = []
-    held = written = documents = units = 0
-    for number, text in enumerate(repeated(files)):
-        rows.append({"doc_id": f"{number:032x}", "text": text})
-        held += len(text.encode())
-        if held >= UNIT or written + held >= wanted:
-            table = pa.Table.from_pylist(rows, schema=schemas.DOCUMENT)
-            pq.write_table(table, folder / f"{units:06d}.parquet", compression="zstd")
-            documents, written, units = documents + len(rows), written + held, units + 1
-            rows, held = [], 0
-        if written >= wanted:
-            return documents
-    raise AssertionError("the texts repeat without end")
+def first(done: list[Done], wanted: int) -> list[Done]:
+    """Return the units that make up the first `wanted` bytes."""
+    read = 0
+    for number, unit in enumerate(done, start=1):
+        read += unit.bytes
+        if read >= wanted:
+            return done[:number]
+    return done
 
 
-def repeated(files: list[Path]) -> Iterator[str]:
-    texts = [
-        text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()
-    ]
-    return itertools.cycle(texts)
+def line(processes: int, size: str, start: float, done: list[Done], alone: dict[str, float]) -> str:
+    """Return what so much input took; `alone` keeps the rate of the first processes by size."""
+    documents, read = sum(unit.documents for unit in done), sum(unit.bytes for unit in done) / 1e6
+    wall = max(unit.wall for unit in done)
+    steady = read / wall
+    ratio = f"{steady / alone.setdefault(size, steady):.2f}x"
+    cpu = 1e6 * sum(unit.cpu for unit in done) / documents
+    peak = max(unit.peak for unit in done) / 1e6
+    return (
+        f"{processes:>9}{size:>8}{documents:>11,}{start:>9.1f}{read / (wall + start):>12.1f}"
+        f"{steady:>13.1f}{cpu:>12.0f}{peak:>9.0f}{ratio:>8}"
+    )
 
 
-def run(folder: Path, processes: int) -> dict[str, object]:
-    """Filter all units with so many processes; wall time runs from when the last one is ready."""
+def run(folder: Path, processes: int) -> tuple[float, list[Done]]:
+    """Filter all units with so many processes; return the seconds of the start, and each unit."""
+    begin = time.monotonic()
     workers = [
         subprocess.Popen(
-            [sys.executable, __file__, str(folder), "--worker", str(number), str(processes)],
+            [sys.executable, "-m", "benchmarks.filter_scale", str(folder), "--worker",
+             str(number), str(processes)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         for number in range(processes)
@@ -108,32 +106,36 @@ def run(folder: Path, processes: int) -> dict[str, object]:
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
-    begin = time.monotonic()
+    start = time.monotonic() - begin
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    told = [json.loads(worker.communicate()[0]) for worker in workers]
-    return {"wall": time.monotonic() - begin, "workers": told}
+    told: list[Any] = [one for worker in workers for one in json.loads(worker.communicate()[0])]
+    return start, sorted(Done(*one) for one in told)
 
 
 def work(folder: Path, number: int, processes: int) -> None:
     """Filter every so manieth unit, each shard thrown away once it is written."""
     config = FilterConfig(rules=RULES, languages=("en",))
-    units = sorted(folder.glob("*.parquet"))[number::processes]
+    done = []
     with tempfile.TemporaryDirectory() as out:
         root = Path(out)
         worker = FilterWorker(Desk(root, "bench", "clean"), config)
-        worker({"shard": "warm", "path": str(first_rows(units[0] if units else None, root))})
+        units = sorted(folder.glob("*.parquet"))
+        worker({"shard": "warm", "path": str(first_rows(units[0], root))})
         print("ready", flush=True)
         sys.stdin.readline()
-        begin = time.process_time()
-        for at, unit in enumerate(units):
-            record = worker({"shard": f"{at:05d}", "path": str(unit)})
+        begin, spent = time.monotonic(), time.process_time()
+        for at in range(number, len(units), processes):
+            record = worker({"shard": f"{at:05d}", "path": str(units[at])})
             for entry in record.files:
                 (root / entry.path).unlink()
-        cpu = time.process_time() - begin
-    print(json.dumps({"cpu": cpu, "peak": peak_bytes()}), flush=True)
+            now, cpu = time.monotonic() - begin, time.process_time()
+            entered = record.ledger.entered
+            done.append(Done(at, entered.rows, entered.bytes, now, cpu - spent, peak_bytes()))
+            spent = cpu
+    print(json.dumps(done), flush=True)
 
 
 def peak_bytes() -> int:
@@ -142,11 +144,10 @@ def peak_bytes() -> int:
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-def first_rows(unit: Path | None, root: Path) -> Path:
+def first_rows(unit: Path, root: Path) -> Path:
     """Write a few documents, so that kernels and models are loaded before the clock starts."""
     path = root / "warm.parquet"
-    table = pq.read_table(unit).slice(0, 5) if unit else schemas.DOCUMENT.empty_table()
-    pq.write_table(table, path)
+    pq.write_table(pq.read_table(unit, schema=schemas.DOCUMENT).slice(0, 5), path)
     return path
 
 
