@@ -23,20 +23,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from benchmarks.chaos_hook.sitecustomize import STEPS
+from benchmarks.victims import VICTIMS, strike
 from workflows.artifact import all_artifacts, missing_files
 
 HOOK = Path(__file__).resolve().parent / "chaos_hook"
 PROJECT = HOOK.parents[1]
 WORKERS = 2
 CHECKPOINT_EVERY = 4
-VICTIMS = ("driver", "worker", "node", "everything")
 ENDS = {"worker": {0}, "node": {0, 1}}
 """How a run may end by the victim of its kill; else: by itself, or by the kill."""
 NODE_LOST = "Ray's node on this machine ended"
@@ -106,22 +104,44 @@ def plan_of(kills: int, seed: int, *, training: bool) -> list[Kill]:
         if number < len(steps):
             planned.append(Kill(seed, step=steps[number], nth=rng.randint(1, 3)))
         else:
-            planned.append(Kill(seed, victim=rng.choice(VICTIMS), share=rng.uniform(0.05, 0.95)))
+            planned.append(at_a_moment(seed, rng))
     return planned
 
 
-class Chaos:
-    """Runs the recipe in numbered folders beside one corpus."""
+def at_a_moment(seed: int, rng: random.Random) -> Kill:
+    """Return the kill of a random victim at a random moment."""
+    return Kill(seed, victim=rng.choice(VICTIMS), share=rng.uniform(0.05, 0.95))
 
-    def __init__(self, folder: Path, *, training: bool, say: bool = True) -> None:
+
+@dataclass(frozen=True)
+class Job:
+    """What is run again and again: `llada ARGUMENTS`, into `store`, beside the folder `data`."""
+
+    arguments: tuple[str, ...]
+    write_corpus: Callable[[Path], None]
+    recipe: str = ""
+
+
+def recipe_job(*, training: bool) -> Job:
+    """Return the job of the small recipe over made-up documents."""
+
+    def write(folder: Path) -> None:
         from tests.support.documents import write_jsonl
 
-        self._folder = folder
-        self._recipe = RECIPE + (TRAINING if training else "")
+        for number in range(6):
+            write_jsonl(folder / f"{number}.jsonl", 8, start=number * 100)
+
+    return Job(("run", "chaos.yaml"), write, RECIPE + (TRAINING if training else ""))
+
+
+class Chaos:
+    """Runs a job in numbered folders beside one corpus."""
+
+    def __init__(self, folder: Path, job: Job, *, say: bool = True) -> None:
+        self._folder, self._job = folder, job
         self._say = say
         (folder / "data").mkdir(parents=True)
-        for number in range(6):
-            write_jsonl(folder / "data" / f"{number}.jsonl", 8, start=number * 100)
+        job.write_corpus(folder / "data")
         started = time.monotonic()
         self._begin("undisturbed")
         self._finish(self._run(self._folder / "undisturbed"), Kill(0))
@@ -158,7 +178,8 @@ class Chaos:
     def _begin(self, name: str) -> Path:
         folder = self._folder / name
         folder.mkdir()
-        (folder / "chaos.yaml").write_text(self._recipe)
+        if self._job.recipe:
+            (folder / "chaos.yaml").write_text(self._job.recipe)
         return folder
 
     def _strike(self, folder: Path, kill: Kill) -> bool:
@@ -173,7 +194,7 @@ class Chaos:
             return mark.exists()
         left = 1 - len(digests(folder / "store")) / len(self.expected)
         time.sleep(kill.share * self.seconds * left)
-        hit = _kill(run, kill, random.Random(repr(kill)))
+        hit = strike(run, kill.victim, random.Random(repr(kill)))
         code = self._finish(run, kill, ENDS.get(kill.victim, {0, -signal.SIGKILL}))
         said = (folder / "log.txt").read_text()
         if code == 1 and NODE_LOST not in said:
@@ -187,7 +208,7 @@ class Chaos:
         environment["LLADA_LEASE_TTL"] = "6"  # a beat a second, so that one can be struck
         with (folder / "log.txt").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "workflows", "run", "chaos.yaml"],
+                [sys.executable, "-m", "workflows", *self._job.arguments],
                 cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=environment,
                 start_new_session=True,
             )  # fmt: skip
@@ -259,47 +280,6 @@ def _problems(store: Path, expected: dict[str, str]) -> Iterator[str]:
     yield from (f"{stage} was published {n} times" for stage, n in seen.items() if n > 1)
 
 
-def _kill(run: subprocess.Popen[bytes], kill: Kill, rng: random.Random) -> bool:
-    """Send SIGKILL to the victim; False where the run had ended or had no such process."""
-    if run.poll() is not None:
-        return False
-    if kill.victim == "driver":
-        os.kill(run.pid, signal.SIGKILL)
-        return True
-    family = psutil.Process(run.pid).children(recursive=True)
-    if kill.victim == "everything":
-        for process in (psutil.Process(run.pid), *family):
-            _end(process)
-        return True
-    chosen = _nodes(family) if kill.victim == "node" else _workers(family)
-    return _end(rng.choice(chosen)) if chosen else False
-
-
-def _nodes(family: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in family if "raylet/raylet" in "".join(_command(process)[:1])]
-
-
-def _workers(family: list[psutil.Process]) -> list[psutil.Process]:
-    """Ray's workers and actors; its agents are a part of the node, which ends with them."""
-    titles = {process: "".join(_command(process)[:1]) for process in family}
-    return [p for p, title in titles.items() if title.startswith("ray::") and "Agent" not in title]
-
-
-def _end(process: psutil.Process) -> bool:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return False
-    return True
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=36)
@@ -308,19 +288,23 @@ def main() -> int:
     parser.add_argument("--without-training", action="store_true")
     chosen = parser.parse_args()
     training = not chosen.without_training
+    kills = plan_of(2 * chosen.kills, chosen.seed, training=training)
+    return carry_out(recipe_job(training=training), kills, chosen.kills, chosen.folder)
+
+
+def carry_out(job: Job, kills: list[Kill], enough: int, folder: Path | None) -> int:
+    """Kill a job until `enough` kills struck, print what that cost; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="llada-chaos-", ignore_cleanup_errors=True) as scratch:
-        folder = chosen.folder or Path(scratch)
         started = time.monotonic()
-        chaos = Chaos(folder / "runs", training=training)
+        chaos = Chaos((folder or Path(scratch)) / "runs", job)
         print(f"undisturbed: {len(chaos.expected)} stages in {chaos.seconds:.1f} s")
-        kills = plan_of(2 * chosen.kills, chosen.seed, training=training)
-        tally = chaos.strike_all(kills, chosen.kills)
+        tally = chaos.strike_all(kills, enough)
         for kill in tally.missed:
             print(f"struck nothing: {kill}")
         for problem in tally.problems:
             print(f"PROBLEM {problem}")
         print(
-            f"{tally.kills} kills (seed {chosen.seed}) in {tally.stores} stores, "
+            f"{tally.kills} kills (seed {kills[0].seed}) in {tally.stores} stores, "
             f"{time.monotonic() - started:.0f} s: {len(tally.problems)} problems; done again: "
             f"{tally.shards_again} shards, {tally.steps_again} training steps"
         )

@@ -31,15 +31,17 @@ def bytes_of(size: str) -> int:
     return int(number) * SIZES[unit]
 
 
-def write_units(files: Sequence[Path], wanted: int, folder: Path) -> list[Path]:
-    """Write documents of `wanted` bytes of text as numbered Parquet files of the size of a unit."""
+def write_units(
+    files: Sequence[Path], wanted: int, folder: Path, unit_bytes: int = UNIT
+) -> list[Path]:
+    """Write documents of `wanted` bytes of text as numbered Parquet files of a unit each."""
     rows: list[dict[str, str]] = []
     held = written = 0
     units: list[Path] = []
     for number, text in enumerate(_texts(files)):
         rows.append({"doc_id": f"{number:032x}", "text": text})
         held += len(text.encode())
-        if held < UNIT and written + held < wanted:
+        if held < unit_bytes and written + held < wanted:
             continue
         units.append(folder / f"{len(units):06d}.parquet")
         table = pa.Table.from_pylist(rows, schema=schemas.DOCUMENT)

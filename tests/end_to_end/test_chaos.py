@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import Chaos, Kill
+from benchmarks.chaos import Chaos, Kill, recipe_job
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -25,7 +25,7 @@ KILLS = [
 
 
 def test_killed_runs_resume_and_end_with_the_undisturbed_digests(tmp_path: Path) -> None:
-    chaos = Chaos(tmp_path / "runs", training=False)
+    chaos = Chaos(tmp_path / "runs", recipe_job(training=False))
     tally = chaos.strike_all(KILLS)
     assert tally.problems == [], "\n".join(tally.problems)
     assert tally.kills >= 3, f"struck nothing: {tally.missed}"
