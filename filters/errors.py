@@ -15,10 +15,10 @@ class FilterError(ValueError):
     """A setting, a text column or a model file that cannot be used."""
 
 
-def unknown(kind: str, found: str, allowed: Iterable[str]) -> FilterError:
-    """Return the error for a name that is not in a table, naming the nearest one that is."""
+def unknown(kind: str, found: str, allowed: Iterable[str], meant: str = "") -> FilterError:
+    """Return the error for a name that is not in a table, naming `meant` or the nearest that is."""
     names = sorted(allowed)
-    nearest = difflib.get_close_matches(found, names, n=1, cutoff=0.4)
+    nearest = [meant] if meant else difflib.get_close_matches(found, names, n=1, cutoff=0.4)
     hint = f"did you mean {nearest[0]!r}?" if nearest else "use one of these."
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return FilterError(

@@ -7,6 +7,7 @@ by its standard language, whose limits were measured.
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
@@ -60,8 +61,34 @@ LID_176: Final = {
 }
 """Each label of lid.176 and the scripts that limits know it in, the usual one first."""
 
+UNDETERMINED = "und"
+"""The language of a text that fastText has no answer for (ISO 639-2)."""
+
+_LONGEST_CODE = 3
 _LOOKED_AT = 2_000
 """Bytes from the start of a text that decide its script."""
+
+
+def check_language(code: str, allowed: Iterable[str] = tuple(LID_176)) -> None:
+    """Raise FilterError for a code that is not allowed; for `deu` and `deu_Latn` it names `de`.
+
+    A language's name has no near code: of all codes `sh` looks most like "english".
+    """
+    if code in (*allowed, UNDETERMINED):
+        return
+    begins = code.lower().replace("_", "-").partition("-")[0]
+    meant = (
+        short
+        for short, scripts in LID_176.items()
+        if begins == short or any(one.startswith(f"{begins}_") for one in scripts)
+    )
+    near = next(meant, "")
+    if not near and len(begins) > _LONGEST_CODE:
+        raise FilterError(
+            f"unknown language {code!r}; write its ISO 639 code, as fastText's lid.176 does: en, "
+            f"de, zh, ceb, one of {len(tuple(allowed))}"
+        )
+    raise unknown("language", code, allowed, near)
 
 
 def is_script_code(language: str) -> bool:

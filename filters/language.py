@@ -10,16 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.errors import FilterError, unknown
+from filters.errors import FilterError
 from filters.fasttext_models import labels, load, one_line, predict
+from filters.lang_scripts import UNDETERMINED, check_language
 from filters.rules import Rule, RuleSet, split
 from filters.text import TextBatch, chunks, prefix
 
 PREFIX_BYTES = 2_000
 """How much of a text is looked at: its first 2,000 UTF-8 bytes, cut between characters."""
-UNDETERMINED = "und"
-"""The language of a text that fastText has no answer for (ISO 639-2)."""
-
 _MODEL_FILE = Path("resources") / "lid.176.ftz"
 
 
@@ -87,8 +85,7 @@ class LanguageFilter:
 
     def __post_init__(self) -> None:
         for language in self.languages:
-            if language not in (*self.identifier.languages, UNDETERMINED):
-                raise unknown("language", language, self.identifier.languages)
+            check_language(language, self.identifier.languages)
         if not 0 <= self.min_score <= 1:
             raise FilterError(f"min_score is {self.min_score}; allowed: a probability from 0 to 1")
 

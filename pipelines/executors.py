@@ -2,9 +2,10 @@
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from pipelines import machine
@@ -120,52 +121,62 @@ class OnRay:
         )
         records = []
         stopped = None
-        for row in _drawn(jobs.iter_rows, stop):
-            result = json.loads(row["result"])
-            if "stopped" in result:
-                stopped = str(result["stopped"])
-                continue
-            record = _record_or_raise(result)
-            finished(record)
-            records.append(record)
+        with closing(_drawn(jobs.iter_rows, stop)) as rows_done:
+            for row in rows_done:
+                result = json.loads(row["result"])
+                if "stopped" in result:
+                    stopped = str(result["stopped"])
+                    continue
+                record = _record_or_raise(result)
+                finished(record)
+                records.append(record)
         if stopped:
             raise Stopped(stopped)
         return records
 
 
-def _drawn(rows: Callable[[], Iterable[dict[str, Any]]], stop: Stop) -> Iterator[dict[str, Any]]:
+def _drawn(
+    rows: Callable[[], Iterable[dict[str, Any]]], stop: Stop
+) -> Generator[dict[str, Any], None, None]:
     """Yield rows of a Ray Data job from a thread of its own, so that waiting can be cut short.
 
-    Ray Data's iterators block and cannot be cancelled; one that is given up ends when its workers
-    have seen the sign to stop, or with Ray.
+    Ray Data's iterators block and cannot be cancelled; one that is given up (its reader closed this
+    generator) ends at its next row, when its workers have seen the sign to stop, or with Ray.
     """
     import ray.exceptions
 
     arrived: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+    given_up = Event()
 
     def draw() -> None:
         try:
             for row in rows():
+                if given_up.is_set():
+                    return
                 arrived.put(("row", row))
             arrived.put(("end", None))
         except BaseException as error:  # noqa: BLE001  a thread's edge: raised again below
             arrived.put(("error", error))
 
     Thread(target=draw, name="ray-data", daemon=True).start()
-    while True:
-        stop.check()
-        try:
-            kind, value = arrived.get(timeout=_POLL)
-        except Empty:
-            continue
-        if kind == "end":
-            return
-        if kind == "row":
-            yield value
-        elif isinstance(value, ray.exceptions.RayError | ConnectionError | TimeoutError):
-            raise WorkerError(f"Ray lost the work: {_first_line(value)}", may_pass=True) from value
-        else:
-            raise value
+    try:
+        while True:
+            stop.check()
+            try:
+                kind, value = arrived.get(timeout=_POLL)
+            except Empty:
+                continue
+            if kind == "end":
+                return
+            if kind == "row":
+                yield value
+            elif isinstance(value, ray.exceptions.RayError | ConnectionError | TimeoutError):
+                lost = f"Ray lost the work: {_first_line(value)}"
+                raise WorkerError(lost, may_pass=True) from value
+            else:
+                raise value
+    finally:
+        given_up.set()
 
 
 def _first_line(error: BaseException) -> str:

@@ -43,7 +43,11 @@ class FilterConfig(BaseModel):
     statistics: a dedup stage of that family behind this one takes them from there."""
 
     @model_validator(mode="after")
-    def _rules_exist(self) -> Self:
+    def _rules_and_languages_exist(self) -> Self:
+        from filters.lang_scripts import check_language
+
+        for language in self.languages:
+            check_language(language)
         self.text_rules()
         return self
 

@@ -22,6 +22,9 @@ def start_ray(address: str | None = None) -> None:
 
     The first start on a cold disk can time out while Ray's agents import: tried twice.
     """
+    # Read when ray is imported. Else whatever still runs when Ray is stopped (the thread of a Ray
+    # Data job that was given up) would start a second Ray, with a node of its own that nobody ends.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     import ray
 
     with _starting:  # stages that run at the same time share one Ray

@@ -29,7 +29,13 @@ STAGE = "clean"
 
 
 def recipe_text(
-    inputs: Sequence[str], out: Path, config: Mapping[str, Any], *, dedup: str, workers: int
+    inputs: Sequence[str],
+    out: Path,
+    config: Mapping[str, Any],
+    *,
+    dedup: str,
+    workers: int,
+    broken_files: str = "stop",
 ) -> str:
     """Return the recipe of a job as YAML; paths are absolute, so that it runs from anywhere."""
     resources = {"workers": workers}
@@ -39,7 +45,10 @@ def recipe_text(
             "kind": "source",
             "config": {"paths": [_from_anywhere(path) for path in inputs]},
         },
-        "text": {"kind": "extract", "needs": "documents", "resources": resources},
+        "text": {
+            "kind": "extract", "needs": "documents", "config": {"broken_files": broken_files},
+            "resources": resources,
+        },
         STAGE: {
             "kind": "filter", "needs": "text", "config": dict(config), "resources": resources,
             "checks": nothing_kept,

@@ -53,8 +53,8 @@ def _check_policy(portion: Portion, reading: Reading, found: Reject) -> None:
     if reading.broken_files == "stop":
         raise InputError(
             f"{portion.file.uri}: the file is broken: {found.error}. Replace the file, or set "
-            "`broken_files: set_aside` in the config of the extract stage: what is readable is "
-            "then kept, the rest is recorded."
+            "`broken_files: set_aside` in the config of the extract stage (`llada filter "
+            "--broken-files set_aside`): what is readable is then kept, the rest is recorded."
         )
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.errors import FilterError
+from filters.lang_scripts import LID_176, check_language
 from filters.language import PREFIX_BYTES, LanguageFilter, LanguageIdentifier
 from filters.text import TextBatch, prefix
 from tests.filters.texts import PROSE, any_text, crafted_text
@@ -110,5 +111,15 @@ def test_a_missing_or_broken_model_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_language_the_model_does_not_know_is_an_error(identifier: LanguageIdentifier) -> None:
-    with pytest.raises(FilterError, match="unknown language 'english'"):
+    with pytest.raises(FilterError, match="unknown language 'english'; write its ISO 639 code"):
         LanguageFilter(identifier, ("english",))
+
+
+@pytest.mark.parametrize("found", ["deu", "deu_Latn", "DE", "de-AT"])
+def test_the_code_that_was_meant_is_named(found: str) -> None:
+    with pytest.raises(FilterError, match="did you mean 'de'"):
+        check_language(found)
+
+
+def test_the_table_of_codes_is_that_of_the_model(identifier: LanguageIdentifier) -> None:
+    assert set(LID_176) == set(identifier.languages)

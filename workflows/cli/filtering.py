@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from workflows.artifact import Artifact
 
 _WORD_LISTS = ("unicode", "spacy")
-_JOB = ("rules", "languages", "min_language_score", "words", "dedup", "workers", "address")
+_JOB = (
+    "rules",
+    "languages",
+    "min_language_score",
+    "words",
+    "dedup",
+    "broken_files",
+    "workers",
+    "address",
+)
 """Options that say what a job is; --rejudge asks about one that is done."""
 
 
@@ -45,6 +54,14 @@ _JOB = ("rules", "languages", "min_language_score", "words", "dedup", "workers",
     default="none",
     show_default=True,
     help="Also remove copies.",
+)
+@click.option(
+    "--broken-files",
+    type=click.Choice(("stop", "set_aside")),
+    default="stop",
+    show_default=True,
+    help="What a damaged file does: end the job, since most are failed downloads; or be kept as "
+    "far as it is readable, and counted.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--address", metavar="RAY", help="A Ray cluster to run on; default: this machine.")
@@ -92,7 +109,12 @@ def filter_(
         raise UsageError("nothing to filter: name files, folders or patterns before --out")
     _check_addresses(inputs)
     text = filtering.recipe_text(
-        inputs, out, _config(job, limits), dedup=job["dedup"], workers=job["workers"]
+        inputs,
+        out,
+        _config(job, limits),
+        dedup=job["dedup"],
+        workers=job["workers"],
+        broken_files=job["broken_files"],
     )
     _report(_run(text, out, job["address"], say=not as_json), out, as_json)
 

@@ -1,5 +1,6 @@
 """The way of one document as text and as JSON: kept, packed and learned, or dropped."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,13 +60,32 @@ def _by_rule(step: Step) -> str:
     if step.fate != "dropped":
         return ""
     row = step.row
+    if row["value"] is None:
+        return f" by rule {row['rule']}"
     return (
         f" by rule {row['rule']}: {row['feature']} = {_number(row['value'])}, "
         f"limit {_number(row['limit'])}"
     )
 
 
+def _error(step: Step) -> str:
+    """Return why a record is no document, or a pass failed on one; '' where a rule dropped it."""
+    if step.fate != "dropped":
+        return ""
+    if step.row.get("error"):
+        return str(step.row["error"])
+    try:
+        told = json.loads(step.row.get("metadata") or "{}")
+    except ValueError:
+        return ""
+    error = told.get("error") if isinstance(told, dict) and step.node.kind == "extract" else None
+    return f"at {told.get('position')}: {error}" if error else ""
+
+
 def _besides(step: Step) -> Iterator[str]:
+    error = _error(step)
+    if error:
+        yield plain(error)
     failed = step.row.get("failed_rules") if step.fate == "dropped" else None
     if failed and len(failed) > 1:
         yield f"it also fails {', '.join(_with_values(step.row))}"
@@ -148,6 +168,7 @@ def explain_json(steps: Sequence[Step]) -> list[dict[str, Any]]:
     return [
         {"stage": s.node.name, "artifact": s.node.folder.name, "kept": s.fate == "kept"}
         | ({k: s.row.get(k) for k in _VERDICT} if s.fate == "dropped" else {})
+        | ({"error": error} if (error := _error(s)) else {})
         for s in steps
     ]
 

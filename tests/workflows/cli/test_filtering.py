@@ -41,6 +41,8 @@ def project(tmp_path: Path) -> Path:
         (["in", "--preview", "5", "--rejudge"], 2, "choose one"),
         (["in", "--preview", "5", "--rules", "gofer"], 2, "did you mean 'gopher'"),
         (["nowhere", "--preview", "5"], 1, "nowhere"),
+        (["in", "--out", "o", "--languages", "en,deu"], 2, "did you mean 'de'"),
+        (["in", "--preview", "5", "--languages", "english"], 2, "write its ISO 639 code"),
         (["ftp://host/a.txt", "--out", "o"], 2, "allowed: s3://"),
     ],
 )  # fmt: skip
