@@ -18,6 +18,7 @@ FORMAT_OF: Mapping[str, str] = {
     **{".json" + stream: "jsonl" for stream in _STREAMS if stream},
     ".parquet": "parquet",
     ".arrow": "arrow",
+    ".feather": "arrow",
     **{suffix + stream: "warc" for suffix in (".warc", ".wet") for stream in ("", ".gz")},
     **{suffix + stream: "html" for suffix in (".html", ".htm", ".xhtml") for stream in _STREAMS},
     **{suffix + stream: "text" for suffix in (".txt", ".md", ".rst") for stream in _STREAMS},

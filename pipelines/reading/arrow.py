@@ -1,51 +1,92 @@
 """Arrow IPC, the file form and the stream form (which `datasets` saves): one record a row."""
 
 from collections.abc import Iterator
+from itertools import accumulate
 from os import SEEK_END
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from pipelines.reading.columns import BATCH_ROWS, records_of
+from pipelines.reading.arrow_blocks import blocks_of, is_file_form
+from pipelines.reading.columns import BATCH_ROWS, content_fault, records_of
 from pipelines.reading.opening import opened
 from pipelines.reading.portion import Portion, Reading
-from pipelines.reading.records import Record
+from pipelines.reading.records import Record, damage
 from pipelines.streams import BrokenStreamError
 
-_FILE_FORM = b"ARROW1"
+_NOT_UTF8 = "Invalid UTF8"
+"""What Arrow says of it, after it has looked at the offsets."""
+_DAMAGE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
+"""A name that is damaged is no text; a length asks for any amount of memory."""
 _STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def read_arrow(portion: Portion, _reading: Reading) -> Iterator[Record]:
-    """Yield one record a row; its position is the row's number, from 0."""
-    row = 0
+    """Yield one record a row; its position is the row's number in the file, from 0.
+
+    A damaged batch of the file form costs its own rows; of a stream, everything behind it too.
+    """
     with opened(portion.file) as stream:
+        yield from (_file if is_file_form(stream) else _stream)(portion, stream)
+
+
+def _file(portion: Portion, stream: BinaryIO) -> Iterator[Record]:
+    try:
+        starts = list(accumulate((block.rows for block in blocks_of(stream)), initial=0))
+        stream.seek(0)
+        reader = pa.ipc.open_file(stream)
+    except _DAMAGE as error:
+        raise BrokenStreamError(content_fault(error), "row 0") from error
+    for number in range(reader.num_record_batches)[portion.start : portion.stop]:
         try:
-            for batch in _batches(stream):
-                for first in range(0, batch.num_rows, BATCH_ROWS):
-                    for record in records_of(portion.file, row, batch.slice(first, BATCH_ROWS)):
-                        yield record
-                        row += 1
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:  # the disk, not the content
+            batch = _checked(reader.get_batch(number))
+        except _DAMAGE as error:
+            fault, reached = content_fault(error), f"row {starts[number]:,}"
+            yield damage(portion.file, f"batch {number}", fault, reached)
+            continue
+        yield from _records(portion, starts[number], batch)
+
+
+def _stream(portion: Portion, stream: BinaryIO) -> Iterator[Record]:
+    row, reader = 0, None
+    while True:
+        try:
+            reader = reader or pa.ipc.open_stream(stream)
+            batch = _checked(reader.read_next_batch())
+        except StopIteration:
+            break
+        except _DAMAGE as error:
+            raise BrokenStreamError(content_fault(error), f"row {row:,}") from error
+        yield from _records(portion, row, batch)
+        row += batch.num_rows
+    if not _has_end(stream):
+        fault = "the stream ends without its end mark, so batches may be missing"
+        raise BrokenStreamError(fault, f"row {row:,}")
+
+
+def _records(portion: Portion, row: int, batch: pa.RecordBatch) -> Iterator[Record]:
+    for first in range(0, batch.num_rows, BATCH_ROWS):
+        yield from records_of(portion.file, row + first, batch.slice(first, BATCH_ROWS))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch that can be read: offsets are taken from the file and may lead anywhere.
+
+    Text that is not UTF-8 costs its row alone, later.
+
+    Raises:
+        ArrowInvalid: it leads outside of its own memory.
+    """
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if _NOT_UTF8 not in str(error):
                 raise
-            raise BrokenStreamError(str(error), f"row {row:,}") from error
+    return batch
 
 
-def _batches(stream: BinaryIO) -> Iterator[pa.RecordBatch]:
-    beginning = stream.read(len(_FILE_FORM))
-    stream.seek(0)
-    if beginning != _FILE_FORM:
-        yield from pa.ipc.open_stream(stream)
-        _check_end(stream)
-        return
-    reader = pa.ipc.open_file(stream)
-    for number in range(reader.num_record_batches):
-        yield reader.get_batch(number)
-
-
-def _check_end(stream: BinaryIO) -> None:
-    """Raise ArrowInvalid where a stream lacks its end mark: cut between batches it looks whole."""
+def _has_end(stream: BinaryIO) -> bool:
+    """Whether a stream has its end mark: one that was cut between batches looks whole."""
     stream.seek(-len(_STREAM_END), SEEK_END)
-    if stream.read() != _STREAM_END:
-        raise pa.ArrowInvalid("the stream ends without its end mark, so batches may be missing")
+    return stream.read() == _STREAM_END

@@ -24,6 +24,13 @@ def records_of(file: SourceFile, first_row: int, batch: pa.RecordBatch) -> Itera
             yield from_fields(file, row, fields)
 
 
+def content_fault(error: Exception) -> str:
+    """Return what is wrong with the content; raises the error where it is the disk's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    return str(error) or type(error).__name__
+
+
 def _rows(batch: pa.RecordBatch) -> Sequence[dict[str, Any] | Exception]:
     """Return the rows of a batch; in place of one that Python cannot hold stands its error."""
     try:

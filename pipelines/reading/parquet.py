@@ -6,7 +6,7 @@ from itertools import accumulate
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.reading.columns import BATCH_ROWS, records_of
+from pipelines.reading.columns import BATCH_ROWS, content_fault, records_of
 from pipelines.reading.opening import opened
 from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.records import Record, damage
@@ -22,7 +22,7 @@ def read_parquet(portion: Portion, _reading: Reading) -> Iterator[Record]:
         try:
             parquet = pq.ParquetFile(stream, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
-            raise BrokenStreamError(_content_fault(error), "row 0") from error
+            raise BrokenStreamError(content_fault(error), "row 0") from error
         with parquet:
             ends = list(accumulate(group_rows(parquet), initial=0))
             for group in range(parquet.num_row_groups)[portion.start : portion.stop]:
@@ -41,11 +41,4 @@ def _group(portion: Portion, parquet: pq.ParquetFile, group: int, row: int) -> I
                 yield record
                 row += 1
     except (pa.ArrowException, OSError) as error:
-        yield damage(portion.file, f"group {group}", _content_fault(error), f"row {row:,}")
-
-
-def _content_fault(error: Exception) -> str:
-    """Return what is wrong with the content; raises the error where it is the disk's."""
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
-    return str(error)
+        yield damage(portion.file, f"group {group}", content_fault(error), f"row {row:,}")

@@ -16,8 +16,9 @@ MOST_BYTES = 64 << 20
 class Portion(BaseModel):
     """A whole file (start 0, no stop), or what begins in [start, stop) of it.
 
-    Bytes of the file where it is read by lines or as WARC, row groups where it is Parquet. All
-    portions of a file together give the records of the file, in order and with the same ids.
+    Bytes of the file where it is read by lines or as WARC, row groups where it is Parquet, record
+    batches where it is Arrow. All portions of a file together give the records of the file, in
+    order and with the same ids.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

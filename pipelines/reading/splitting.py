@@ -1,7 +1,8 @@
 """Cut files that are larger than a unit into portions; where and whether depends on the format.
 
 A cut never changes what is read: bytes are cut anywhere and a reader begins at the next line or
-gzip member, Parquet is cut between row groups, a plain WARC file between records.
+gzip member, Parquet is cut between row groups, Arrow's file form between batches, a plain WARC file
+between records.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from pipelines import streams
 from pipelines.listed_files import SourceFile
 from pipelines.reading import warc_frames
+from pipelines.reading.arrow_blocks import blocks_of, is_file_form
 from pipelines.reading.opening import opened
 from pipelines.reading.portion import Portion
 
@@ -56,6 +58,21 @@ def _between_groups(file: SourceFile, most_bytes: int) -> Iterator[int]:
             held += size
 
 
+def _between_batches(file: SourceFile, most_bytes: int) -> Iterator[int]:
+    """Yield before which batches to cut; a stream, or a file with a damaged footer, is not cut."""
+    with opened(file) as stream:
+        try:
+            blocks = blocks_of(stream) if is_file_form(stream) else []
+        except ValueError:
+            return
+    held = 0
+    for number, block in enumerate(blocks):
+        if held and held + block.bytes > most_bytes:
+            yield number
+            held = 0
+        held += block.bytes
+
+
 def _between_records(file: SourceFile, most_bytes: int) -> Iterator[int]:
     with opened(file) as stream:
         if warc_frames.is_gzip(stream):
@@ -72,6 +89,7 @@ SPLITTERS: Mapping[str, Callable[[SourceFile, int], Iterator[int]]] = {
     "jsonl": _between_bytes,
     "lines": _between_bytes,
     "parquet": _between_groups,
+    "arrow": _between_batches,
     "warc": _between_records,
 }
 """Format -> where a file of it may be cut; a format that is not here is read whole."""

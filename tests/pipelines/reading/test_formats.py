@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.reading.arrow_blocks import blocks_of
 from pipelines.reading.portion import Portion
 from pipelines.reading.readers import read
 from pipelines.reading.records import Document
+from pipelines.reading.splitting import portions_of
 from pipelines.source import SourceConfig, survey
-from tests.support.reading import broken, read_file, read_split, rules, texts
+from tests.support.reading import broken, listed, read_file, read_split, rules, texts
 
 TABLE = pa.table({"text": ["one", "two\u202e three", "e\u0301 ש"], "id": ["a", "a", "b"]})
 
@@ -108,6 +110,59 @@ def test_cut_row_groups_are_the_same_documents(tmp_path: Path) -> None:
     whole = read_file(path)
     assert read_split(path, 2000) == whole
     assert len({record.doc_id for record in whole}) == 500
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+def test_cut_batches_are_the_same_documents(tmp_path: Path, compression: str | None) -> None:
+    path = tmp_path / "a.arrow"
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    sizes = [0, 1, 300, 7, 0, 90, 40]
+    with pa.ipc.new_file(path, TABLE.schema, options=options) as writer:
+        for number, rows in enumerate(sizes):
+            texts_of = [f"document {number}.{at}" * 40 for at in range(rows)]
+            writer.write_table(pa.table({"text": texts_of, "id": ["a"] * rows}))
+    whole = read_file(path)
+    assert len(whole) == len({record.doc_id for record in whole}) == sum(sizes)
+    for unit in (1, 2_000, 20_000):
+        assert read_split(path, unit) == whole
+    with path.open("rb") as stream:
+        blocks = blocks_of(stream)
+    assert [block.rows for block in blocks if block.rows] == [rows for rows in sizes if rows]
+    assert 0 < sum(block.bytes for block in blocks) < path.stat().st_size
+    assert len(portions_of(listed(path), 1)) == len(blocks)
+
+
+def test_a_damaged_batch_costs_its_own_rows_however_the_file_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(path, TABLE.schema, options=options) as writer:
+        for number in range(4):
+            writer.write_table(pa.table({"text": [f"{number} " + "x" * 500] * 3, "id": ["a"] * 3}))
+    content, frame = bytearray(path.read_bytes()), b"\x28\xb5\x2f\xfd"
+    hurt = content.index(frame, content.index(frame, len(content) // 2) + 1)
+    content[hurt : hurt + 4] = b"none"
+    path.write_bytes(content)
+    found = read_file(path, broken_files="set_aside")
+    assert rules(found).count("broken_file") == 1
+    assert len(texts(found)) == 9
+    assert read_split(path, 1, broken_files="set_aside") == found
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_damaged_file_is_damage_and_no_crash(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "a.arrow"
+    new = data.draw(st.sampled_from([pa.ipc.new_file, pa.ipc.new_stream]))
+    with new(path, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at : at + 4] = data.draw(st.binary(min_size=4, max_size=4))
+    path.write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
+    found = read_file(path, broken_files="set_aside")
+    assert read_split(path, 1, broken_files="set_aside") == found
 
 
 def test_a_line_of_a_hundred_megabytes_is_a_reject(tmp_path: Path) -> None:
