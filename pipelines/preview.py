@@ -1,12 +1,15 @@
 """A few documents from all over a source, in seconds: what a filter is tried on before it runs.
 
-The same inputs give the same sample. Places are spread evenly over the bytes of the files; at each
-place a little is read, and where the format allows no other way, the file from its beginning.
+The same inputs give the same sample. Every file has its part of it by its size, one document at
+least (where there are more files than documents wanted, evenly spread ones have); in a large file
+it is read at places spread evenly over its bytes, in one that is compressed as a whole, at its
+beginning. Each document is told with how much text of the source it stands for, so what follows
+from the sample is weighed by size.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +22,7 @@ from pipelines.errors import InputError
 from pipelines.extract import document_row
 from pipelines.listed_files import SourceFile
 from pipelines.reading import warc_frames
+from pipelines.reading.arrow_blocks import blocks_of
 from pipelines.reading.opening import opened
 from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.readers import read
@@ -27,10 +31,13 @@ from pipelines.reading.splitting import portions_of
 from pipelines.source import SourceConfig, listed_unhashed
 
 _PLACES = 32
-"""More would cost seconds where files are large: a row group is read as a whole."""
+"""In large files, beside one for each file: more would cost seconds."""
 _SLICE = 256 << 10
 """Bytes read at a place of a file that can be cut anywhere."""
-_SMALL = 1 << 20
+_BEGINNING = 4 << 20
+"""Bytes of content read of a file that can only be read from its beginning."""
+_MOST_READ = 128 << 20
+"""Bytes of content read of all files together, about."""
 _READING = Reading(broken_files="set_aside")
 
 
@@ -43,12 +50,20 @@ class Sample:
     files: int
     bytes: int
     """Of all files of the source, on disk."""
+    stands_for: list[float] = field(default_factory=list)
+    """Bytes of text of the source that each document stands for; of files, see `knows_text`."""
+    knows_text: bool = False
+    """Whether the places told how much text the bytes of their files hold."""
     places: int = 0
     not_documents: Counter[str] = field(default_factory=Counter)
     """Records that are no document, by the rule that says why."""
-    read_bytes: int = 0
     read_text_bytes: int = 0
-    """What of files was read to an end, and the text it held; 0 where nothing was."""
+    """The text that was read, of which the documents are a part."""
+
+    @property
+    def text_bytes(self) -> int | None:
+        """The text that all files hold, as far as the sample tells; None where it does not."""
+        return round(sum(self.stands_for)) if self.knows_text else None
 
 
 class _Place(NamedTuple):
@@ -59,6 +74,19 @@ class _Place(NamedTuple):
     """How many there are, where it is known before they are read."""
 
 
+@dataclass
+class _Wanted:
+    """What a place is to give, and what it gave."""
+
+    place: _Place
+    documents: int
+    stands_for: float
+    """Bytes of the source's files."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    ratio: float | None = None
+    """Bytes of text in a byte of the file."""
+
+
 def sample(config: SourceConfig, documents: int, base: Path) -> Sample:
     """Return about so many documents of a source (fewer where it holds fewer), in seconds.
 
@@ -67,11 +95,11 @@ def sample(config: SourceConfig, documents: int, base: Path) -> Sample:
     """
     files = listed_unhashed(config, base)
     found = Sample(schemas.DOCUMENT.empty_table(), len(files), sum(file.bytes for file in files))
-    rows: list[dict[str, Any]] = []
     places = _places(files, documents)
     found.places = len(places)
-    for place, wanted in places:
-        rows += _read(place, wanted, found)
+    for one in places:
+        _read(one, found)
+    rows = [row for one in places for row in one.rows]
     if not rows:
         rules = ", ".join(f"{count} {rule}" for rule, count in found.not_documents.most_common())
         raise InputError(
@@ -79,90 +107,128 @@ def sample(config: SourceConfig, documents: int, base: Path) -> Sample:
             f"{rules or 'nothing'}. Check the paths; the whole job would say where each one stands."
         )
     found.documents = pa.Table.from_pylist(rows, schema=schemas.DOCUMENT)
+    _weigh(places, found)
     return found
 
 
-def _places(files: list[SourceFile], documents: int) -> list[tuple[_Place, int]]:
-    """Return where to read, and how many documents of each place are wanted at least."""
-    total = sum(file.bytes for file in files)
-    small = total < _SMALL * len(files)
-    count = documents if small else min(documents, _PLACES)
-    ends = list(accumulate(file.bytes for file in files))
-    wanted: Counter[tuple[int, int]] = Counter()
-    for number in range(count):
-        at = int((number + 0.5) * total / count)
-        which = min(int(np.searchsorted(ends, at, side="right")), len(files) - 1)
-        file = files[which]
-        start = at - (ends[which] - file.bytes) if file.bytes > 4 * _SLICE else 0
-        share = (number + 1) * documents // count - number * documents // count
-        wanted[which, start] += share
-    length = min(_SLICE, max(1, total // count))
-    found: dict[tuple[int, int], tuple[_Place, int]] = {}
-    for (which, start), share in wanted.items():
-        place = _place(files[which], start, length)
-        key = (which, place.portion.start)
-        found[key] = (place, share + found.get(key, (place, 0))[1])
+def _weigh(places: list[_Wanted], found: Sample) -> None:
+    """Tell what each document stands for; a place that tells no ratio is like the others."""
+    known = [(one.ratio, one.stands_for) for one in places if one.ratio is not None]
+    weight = sum(stands for _, stands in known)
+    found.knows_text = weight > 0
+    usual = sum(ratio * stands for ratio, stands in known) / weight if weight else 1.0
+    for one in places:
+        text = one.stands_for * (usual if one.ratio is None else one.ratio)
+        sizes = [len(row["text"].encode()) for row in one.rows]
+        found.stands_for += [text * size / sum(sizes) for size in sizes]
+
+
+def _places(files: list[SourceFile], documents: int) -> list[_Wanted]:
+    """Return where to read, in the order of the files."""
+    shares = _shares([file.bytes for file in files], documents)
+    read = [(file, share) for file, share in zip(files, shares, strict=True) if share]
+    total = max(1, sum(file.bytes for file in files))
+    covered = max(1, sum(file.bytes for file, _ in read))
+    most = _MOST_READ // (_PLACES + len(read))
+    found: dict[tuple[str, int], _Wanted] = {}
+    for file, share in read:
+        is_whole = bool(streams.suffix_of(file.uri)) and file.format != "warc"
+        count = 1 if is_whole else max(1, min(share, round(_PLACES * file.bytes / total)))
+        for number in range(count):
+            most_here = most if is_whole else min(most, file.bytes // count)
+            place = _place(file, (number + 0.5) / count, most_here)
+            wanted = (number + 1) * share // count - number * share // count
+            stands = file.bytes / count * total / covered
+            one = found.setdefault((file.uri, place.portion.start), _Wanted(place, 0, 0))
+            one.documents, one.stands_for = one.documents + wanted, one.stands_for + stands
     return list(found.values())
 
 
-def _place(file: SourceFile, start: int, length: int) -> _Place:
-    """Return what is read of a file to know it at a byte; the whole where it cannot be cut."""
+def _shares(sizes: list[int], documents: int) -> list[int]:
+    """Return how many documents are wanted of each file."""
+    least = 1 if len(sizes) <= documents else 0
+    spread, total = documents - least * len(sizes), max(1, sum(sizes))
+    ends = [end * spread // total for end in accumulate(sizes, initial=0)]
+    if not sum(sizes):
+        ends[-1] = spread
+    return [least + after - before for before, after in pairwise(ends)]
+
+
+def _place(file: SourceFile, fraction: float, most: int) -> _Place:
+    """Return what is read of a file to know it there; the whole where it cannot be cut."""
     whole = _Place(Portion(file=file), file.bytes)
+    is_lines = file.format in ("jsonl", "lines")
+    if is_lines and file.has_ranges and streams.suffix_of(file.uri):
+        return _beginning(file, min(_BEGINNING, most))
     if file.bytes <= 4 * _SLICE or not file.has_ranges:
         return whole
-    if file.format == "parquet":
-        return _group(file, start / file.bytes)
-    anywhere = file.format in ("jsonl", "lines") and not streams.suffix_of(file.uri)
+    if file.format in ("parquet", "arrow"):
+        return _group(file, fraction)
     if file.format == "warc":
         with opened(file) as stream:
-            anywhere = warc_frames.is_gzip(stream)
-    if not anywhere:
+            fraction = fraction if warc_frames.is_gzip(stream) else 0.0
+    elif not is_lines:
         return whole
-    stop = min(file.bytes, start + length)
+    start = int(fraction * file.bytes)
+    stop = min(file.bytes, start + min(_SLICE, max(1, most)))
     return _Place(Portion(file=file, start=start, stop=stop), stop - start)
 
 
 def _group(file: SourceFile, fraction: float) -> _Place:
-    groups = portions_of(file, 1)
-    portion = groups[int(fraction * len(groups))]
-    if portion.is_whole:
-        return _Place(portion, file.bytes)
+    """Return a row group, or a record batch; the whole of a file that tells of none."""
+    portions = portions_of(file, 1)
+    portion = portions[int(fraction * len(portions))]
     with opened(file) as stream:
-        group = pq.ParquetFile(stream).metadata.row_group(portion.start)
+        try:
+            if file.format == "arrow":
+                block = blocks_of(stream)[portion.start]
+                return _Place(portion, block.bytes, block.rows)
+            group = pq.ParquetFile(stream).metadata.row_group(portion.start)
+        except (pa.ArrowException, ValueError, IndexError):  # damaged or empty: its reader says so
+            return _Place(portion, file.bytes)
         size = sum(group.column(n).total_compressed_size for n in range(group.num_columns))
-        rows = group.num_rows
-    return _Place(portion, size, rows)
+        return _Place(portion, size, group.num_rows)
 
 
-def _read(place: _Place, wanted: int, found: Sample) -> list[dict[str, Any]]:
-    """Return documents of a place: from all over what is small, else the first there."""
-    rows: list[dict[str, Any]] = []
-    text_bytes, is_small = 0, _is_small(place.portion)
-    for record in read(place.portion, _READING):
+def _beginning(file: SourceFile, most: int) -> _Place:
+    """Return the beginning of a compressed file, and what it takes of the file."""
+    held = 0
+    with opened(file) as stream:
+        try:
+            for piece in streams.pieces(stream, streams.suffix_of(file.uri)):
+                held += len(piece)
+                if held >= most:
+                    return _Place(Portion(file=file, stop=held), stream.tell())
+        except streams.BrokenStreamError:
+            pass  # its reader says so, and where
+    return _Place(Portion(file=file), file.bytes)
+
+
+def _read(one: _Wanted, found: Sample) -> None:
+    """Take documents of a place: from all over what is small, else the first there."""
+    place, is_small = one.place, _is_small(one.place.portion)
+    text_bytes, size = 0, place.bytes
+    for records, record in enumerate(read(place.portion, _READING)):
+        if len(one.rows) >= one.documents and not is_small:
+            size = place.bytes * records // place.rows if place.rows and place.bytes else None
+            break
         if not isinstance(record, Document):
             found.not_documents[record.rule] += 1
-            continue
-        if not record.text.strip():
+        elif not record.text.strip():
             found.not_documents["empty_text"] += 1
-            continue
-        if len(rows) == wanted and not is_small:
-            if place.rows and place.bytes:
-                found.read_bytes += place.bytes * wanted // place.rows
-                found.read_text_bytes += text_bytes
-            return rows
-        text_bytes += len(record.text.encode())
-        rows.append(document_row(record))
-    found.read_bytes += place.bytes or 0
+        else:
+            text_bytes += len(record.text.encode())
+            one.rows.append(document_row(record))
     found.read_text_bytes += text_bytes
-    return _spread(rows, wanted)
+    one.ratio = text_bytes / size if size else None
+    one.rows = _spread(one.rows, one.documents)
 
 
 def _is_small(portion: Portion) -> bool:
     """Whether a place is read to its end at little cost: a slice, or a small file."""
-    if portion.file.format != "parquet" and portion.stop is not None:
+    if portion.file.format not in ("parquet", "arrow") and portion.stop is not None:
         return True
-    is_plain = not streams.suffix_of(portion.file.uri)
-    return portion.is_whole and is_plain and portion.file.bytes <= 4 * _SLICE
+    return portion.is_whole and portion.file.bytes <= 4 * _SLICE
 
 
 def _spread(rows: list[dict[str, Any]], wanted: int) -> list[dict[str, Any]]:

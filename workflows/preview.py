@@ -43,7 +43,8 @@ class Preview:
 
     sample: Sample
     kept: int
-    kept_bytes: int
+    kept_share: float
+    """Of the text of the whole source, each document weighed by what it stands for."""
     shares: list[RuleShare]
     examples: list[Example]
     """By rule, the one that is the reason most often first; of each the closest and the worst."""
@@ -55,14 +56,6 @@ class Preview:
         """How many were judged."""
         return count_of(self.sample.documents).rows
 
-    @property
-    def text_bytes(self) -> int | None:
-        """The text that all files hold, as far as the sample tells; None where it does not."""
-        one = self.sample
-        if not one.read_bytes:
-            return None
-        return round(one.bytes * one.read_text_bytes / one.read_bytes)
-
 
 def preview(source: SourceConfig, config: FilterConfig, documents: int, base: Path) -> Preview:
     """Judge a sample of a source; nothing is written."""
@@ -73,19 +66,23 @@ def preview(source: SourceConfig, config: FilterConfig, documents: int, base: Pa
     judge(found.documents.slice(0, 1))  # loads what is compiled or trained, once a process
     started = time.process_time()
     judged, failed = apart(found.documents, judge)
-    seconds = reading + time.process_time() - started
+    judging = time.process_time() - started
     kept, dropped, _ = map(pa.concat_tables, zip(*judged, strict=True))
     dropped = pa.concat_tables([dropped, failed], promote_options="default")
-    size = _bytes(found.documents)
     shares = counted(dropped)
+    judged_bytes = count_of(found.documents).bytes
+    seconds = reading / max(1, found.read_text_bytes) + judging / max(1, judged_bytes)
     return Preview(
-        found, kept.num_rows, _bytes(kept), shares, list(_examples(dropped, shares)),
-        size / 1e6 / max(seconds, 1e-9),
+        found, kept.num_rows, _kept_share(found, kept), shares, list(_examples(dropped, shares)),
+        1 / 1e6 / max(seconds, 1e-12),
     )  # fmt: skip
 
 
-def _bytes(documents: pa.Table) -> int:
-    return count_of(documents).bytes
+def _kept_share(found: Sample, kept: pa.Table) -> float:
+    stay = set(kept["doc_id"].to_pylist())
+    weights = zip(found.documents["doc_id"].to_pylist(), found.stands_for, strict=True)
+    kept_text = sum(weight for doc_id, weight in weights if doc_id in stay)
+    return kept_text / max(1e-9, sum(found.stands_for))
 
 
 def _examples(dropped: pa.Table, shares: list[RuleShare]) -> Iterator[Example]:
@@ -107,10 +104,10 @@ def as_json(found: Preview) -> dict[str, Any]:
     return {
         "documents": found.documents,
         "kept": found.kept,
-        "kept_bytes": found.kept_bytes,
+        "kept_share_of_text": round(found.kept_share, 4),
         "files": found.sample.files,
         "file_bytes": found.sample.bytes,
-        "text_bytes": found.text_bytes,
+        "text_bytes": found.sample.text_bytes,
         "not_documents": dict(found.sample.not_documents),
         "megabytes_per_second": round(found.megabytes_per_second, 1),
         "rules": [asdict(share) for share in found.shares],
@@ -142,10 +139,10 @@ def as_text(found: Preview, config: FilterConfig, workers: int, mark: Callable[[
 
 
 def _estimate(found: Preview, workers: int) -> str:
-    share = found.kept_bytes / max(1, _bytes(found.sample.documents))
+    share = found.kept_share
     rate = found.megabytes_per_second
     head = f"ESTIMATE {share:.1%} of the text stays; one core reads and judges {rate:,.1f} MB/s"
-    total = found.text_bytes
+    total = found.sample.text_bytes
     if total is None:
         return f"{head}. The files do not tell how much text they hold without reading them."
     seconds = total / 1e6 / rate

@@ -51,8 +51,8 @@ def test_places_are_spread_over_a_large_file_and_the_same_each_time(big: Path) -
 def test_the_text_of_the_whole_is_told_from_slices(big: Path) -> None:
     found = _sample(big)
     truth = 12_000 * len(json.loads(_line(0))["text"])
-    assert found.bytes * found.read_text_bytes / found.read_bytes == pytest.approx(truth, rel=0.03)
-    assert found.read_bytes <= found.bytes
+    assert found.text_bytes == pytest.approx(truth, rel=0.03)
+    assert found.read_text_bytes < truth
 
 
 def test_row_groups_are_drawn_from_all_over(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_row_groups_are_drawn_from_all_over(tmp_path: Path) -> None:
     found = _sample(tmp_path)
     assert len({number // 400 for number in _numbers(found)}) == 10
     truth = sum(map(len, texts))
-    assert found.bytes * found.read_text_bytes / found.read_bytes == pytest.approx(truth, rel=0.1)
+    assert found.text_bytes == pytest.approx(truth, rel=0.1)
 
 
 def test_gzip_members_are_drawn_from_all_over(tmp_path: Path) -> None:
@@ -80,12 +80,40 @@ def test_many_small_files_give_a_document_each(tmp_path: Path) -> None:
     assert found.places == 40
 
 
-def test_what_cannot_be_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
-    lines = b"\n".join(map(_line, range(50_000)))
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines, 0, mtime=0))
+def test_what_is_compressed_as_a_whole_is_read_at_its_beginning(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"{n:06d} {_noise(n)}"}).encode() for n in range(20_000)]
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines), 1, mtime=0))
     found = _sample(tmp_path)
-    assert _numbers(found) == list(range(40))
-    assert found.read_bytes == 0  # it was not read to its end, so it tells nothing of the whole
+    numbers = _numbers(found)
+    assert len(numbers) == 40
+    assert 4_000 < max(numbers) < 8_000, "4 MiB of it, not the file"
+    assert found.text_bytes == pytest.approx(20_000 * len(json.loads(lines[0])["text"]), rel=0.05)
+
+
+def test_arrow_batches_are_drawn_from_all_over(tmp_path: Path) -> None:
+    with pa.ipc.new_file(tmp_path / "a.arrow", pa.schema({"text": pa.string()})) as writer:
+        for first in range(0, 4_000, 100):
+            texts = [f"{n:06d} {_noise(n)}" for n in range(first, first + 100)]
+            writer.write_table(pa.table({"text": texts}))
+    found = _sample(tmp_path)
+    assert len({number // 400 for number in _numbers(found)}) == 10
+    assert found.text_bytes == pytest.approx(4_000 * len(texts[0]), rel=0.05)
+
+
+def test_every_file_is_in_it_and_weighs_what_it_holds(tmp_path: Path, big: Path) -> None:
+    (tmp_path / "small.jsonl").write_bytes(b"\n".join(map(_line, range(5))))
+    (tmp_path / "packed.jsonl.gz").write_bytes(
+        gzip.compress(b"\n".join(map(_line, range(6_000))), mtime=0)
+    )
+    found = _sample(tmp_path)
+    size = len(json.loads(_line(0))["text"])
+    held = {"big.jsonl": 12_000 * size, "small.jsonl": 5 * size, "packed.jsonl.gz": 6_000 * size}
+    stands: dict[str, float] = dict.fromkeys(held, 0)
+    for name, weight in zip(found.documents["source"].to_pylist(), found.stands_for, strict=True):
+        stands[name] += weight
+    assert stands == pytest.approx(held, rel=0.05)
+    assert found.documents.num_rows == 40
+    assert found.text_bytes == pytest.approx(sum(held.values()), rel=0.05)
 
 
 def test_a_small_file_gives_documents_from_all_over_it(tmp_path: Path) -> None:

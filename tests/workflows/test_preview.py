@@ -42,7 +42,7 @@ def test_the_page_has_the_table_the_examples_and_the_estimate(found: Preview) ->
     assert all(one.doc_id in text for one in found.examples)
     assert "ESTIMATE" in text
     assert text.endswith("Nothing was written.")
-    assert found.text_bytes == pytest.approx(found.sample.read_text_bytes)
+    assert found.sample.text_bytes == pytest.approx(found.sample.read_text_bytes)
     assert as_json(found)["kept"] == found.kept
 
 
