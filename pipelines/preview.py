@@ -72,6 +72,8 @@ class _Place(NamedTuple):
     """What the portion takes of its file, where it is known."""
     rows: int | None = None
     """How many there are, where it is known before they are read."""
+    text_bytes: int | None = None
+    """The text it holds, where that is known before: the first documents may be the longest."""
 
 
 @dataclass
@@ -186,8 +188,11 @@ def _group(file: SourceFile, fraction: float) -> _Place:
             group = pq.ParquetFile(stream).metadata.row_group(portion.start)
         except (pa.ArrowException, ValueError, IndexError):  # damaged or empty: its reader says so
             return _Place(portion, file.bytes)
-        size = sum(group.column(n).total_compressed_size for n in range(group.num_columns))
-        return _Place(portion, size, group.num_rows)
+        columns = [group.column(n) for n in range(group.num_columns)]
+        size = sum(column.total_compressed_size for column in columns)
+        texts = {column.path_in_schema: column.total_uncompressed_size for column in columns}
+        text = next((texts[name] for name in ("text", "content") if name in texts), None)
+        return _Place(portion, size, group.num_rows, text)
 
 
 def _beginning(file: SourceFile, most: int) -> _Place:
@@ -206,11 +211,12 @@ def _beginning(file: SourceFile, most: int) -> _Place:
 
 def _read(one: _Wanted, found: Sample) -> None:
     """Take documents of a place: from all over what is small, else the first there."""
-    place, is_small = one.place, _is_small(one.place.portion)
-    text_bytes, size = 0, place.bytes
+    place, is_small = one.place, _is_small(one.place)
+    text_bytes, size, told = 0, place.bytes, None
     for records, record in enumerate(read(place.portion, _READING)):
         if len(one.rows) >= one.documents and not is_small:
             size = place.bytes * records // place.rows if place.rows and place.bytes else None
+            told = place.text_bytes
             break
         if not isinstance(record, Document):
             found.not_documents[record.rule] += 1
@@ -220,15 +226,19 @@ def _read(one: _Wanted, found: Sample) -> None:
             text_bytes += len(record.text.encode())
             one.rows.append(document_row(record))
     found.read_text_bytes += text_bytes
-    one.ratio = text_bytes / size if size else None
+    if told is not None and place.bytes:
+        one.ratio = told / place.bytes
+    elif size:
+        one.ratio = text_bytes / size
     one.rows = _spread(one.rows, one.documents)
 
 
-def _is_small(portion: Portion) -> bool:
-    """Whether a place is read to its end at little cost: a slice, or a small file."""
+def _is_small(place: _Place) -> bool:
+    """Whether a place is read to its end at little cost: a slice, or a small file or group."""
+    portion = place.portion
     if portion.file.format not in ("parquet", "arrow") and portion.stop is not None:
         return True
-    return portion.is_whole and portion.file.bytes <= 4 * _SLICE
+    return (place.bytes or portion.file.bytes) <= 4 * _SLICE
 
 
 def _spread(rows: list[dict[str, Any]], wanted: int) -> list[dict[str, Any]]:

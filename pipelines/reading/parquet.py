@@ -12,6 +12,9 @@ from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.records import Record, damage
 from pipelines.streams import BrokenStreamError
 
+_BUFFER = 1 << 20
+"""Bytes of a column held at once: else all of a row group is, which may be all of a file."""
+
 
 def read_parquet(portion: Portion, _reading: Reading) -> Iterator[Record]:
     """Yield one record a row; its position is the row's number in the file, from 0.
@@ -20,7 +23,9 @@ def read_parquet(portion: Portion, _reading: Reading) -> Iterator[Record]:
     """
     with opened(portion.file) as stream:
         try:
-            parquet = pq.ParquetFile(stream, page_checksum_verification=True)
+            parquet = pq.ParquetFile(
+                stream, page_checksum_verification=True, buffer_size=_BUFFER, pre_buffer=False
+            )
         except (pa.ArrowException, OSError) as error:
             raise BrokenStreamError(content_fault(error), "row 0") from error
         with parquet:

@@ -11,6 +11,8 @@ from workflows.report.marks import spans_of
 from workflows.report.sheet import sheet, table
 
 _WIDTH, _HEIGHT = 320, 90
+_TOKEN_BYTES = 4
+"""An estimate: large byte-pair vocabularies pack 3 to 5 UTF-8 bytes into a token."""
 
 
 def page(facts: Facts) -> str:
@@ -52,9 +54,13 @@ def _funnel(facts: Facts) -> str:
         ("kept", ledger.kept.rows, ledger.kept.bytes, "total"),
     ]
     all_rows, all_bytes = max(1, ledger.entered.rows), max(1, ledger.entered.bytes)
-    words = f'<p class="quiet">{facts.words:,} words entered.</p>' if facts.words else ""
-    return words + table(
-        ("", "documents", "share", "MB", "share of bytes", ""),
+    words = f"{facts.words:,} words entered. " if facts.words else ""
+    note = (
+        f'<p class="quiet">{words}Tokens are an estimate, {_TOKEN_BYTES} bytes each: a stage of '
+        "kind tokens counts them.</p>"
+    )
+    return note + table(
+        ("", "documents", "share", "MB", "share of bytes", "M tokens, about", ""),
         (
             (
                 escape(name),
@@ -62,11 +68,12 @@ def _funnel(facts: Facts) -> str:
                 f"{count / all_rows:.1%}",
                 f"{size / 1e6:,.2f}",
                 f"{size / all_bytes:.1%}",
+                f"{size / _TOKEN_BYTES / 1e6:,.2f}",
                 f'<span class="meter {kind}" style="width:{12 * count / all_rows:.2f}rem"></span>',
             )
             for name, count, size, kind in rows
         ),
-        label="Documents and bytes by rule",
+        label="Documents, bytes and tokens by rule",
     )
 
 

@@ -80,6 +80,9 @@ def test_the_page_holds_its_tables_and_no_markup_of_a_document(filtered: Artifac
     assert not {"script", "img", "iframe", "object", "link", "form"} & set(tags.seen)
     assert {"table", "svg", "details", "mark"} <= set(tags.seen)
     assert "default-src 'none'" in text
+    entered = filtered.manifest.ledger.entered.bytes
+    assert f'<td class="number">{entered / 4 / 1e6:,.2f}</td>' in text
+    assert "Tokens are an estimate, 4 bytes each" in text
     assert "&lt;script&gt;" in text
     assert not re.search(r"https?://(?!host)[^\s<&]*\.(?:js|css)", text)
 
