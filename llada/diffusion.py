@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (its usual name)
-from torch.utils.checkpoint import checkpoint
 
 from llada import noise
 from llada.autoregressive import require_causal
 from llada.errors import LladaError
+from llada.head_loss import weighted_cross_entropy
 from llada.likelihood import Likelihood, log_likelihood
 from llada.model import MaskPredictor, Predictor, hidden_and_head
 from llada.noise import EPS, mask_probability
@@ -63,13 +63,14 @@ def weighted_masked_loss(
     weight_BL: Tensor,
     *,
     attention_mask: Tensor | None = None,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = CHUNK_ROWS,
 ) -> Tensor:
     """Return the *sum* over masked positions of weight times cross-entropy, in float32.
 
     (A float64 model is scored in float64.) The caller divides, by a denominator that may span
-    machines. Only masked rows reach the head, `chunk_rows` at a time; the logits of all but one
-    chunk are recomputed in the backward pass.
+    machines. Only masked rows reach the head, `chunk_rows` at a time, and no logits are kept for
+    the backward pass (`llada.head_loss`). None takes them in one call of the head module, whose
+    weights may lie elsewhere until it is called (ZeRO-3), and keeps the logits.
     Where nothing is masked the sum is exactly zero and still has a gradient (zero) everywhere.
     """
     return masked_losses(
@@ -91,30 +92,28 @@ def masked_losses(
     weight_BL: Tensor,
     *,
     attention_mask: Tensor | None = None,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = CHUNK_ROWS,
 ) -> MaskedLosses:
     """Return `weighted_masked_loss` and what it sums, in the order of the masked positions."""
     hidden_BLD, head = hidden_and_head(model, noisy_BL, attention_mask)
     precision = torch.promote_types(hidden_BLD.dtype, torch.float32)
-
-    def chunk_loss(hidden_MD: Tensor, target_M: Tensor, weight_M: Tensor) -> tuple[Tensor, Tensor]:
-        logits_MV = head(hidden_MD).to(precision)
-        ce_M = F.cross_entropy(logits_MV, target_M, reduction="none")
-        return (weight_M * ce_M).sum(), ce_M.detach()
-
     hidden_MD, target_M = hidden_BLD[masked_BL], targets_BL[masked_BL]
     weight_M = weight_BL[masked_BL].to(precision)
-    starts = range(0, max(len(target_M), 1), chunk_rows)  # an empty chunk keeps the graph alive
-    chunks = [
-        tuple(rows[start : start + chunk_rows] for rows in (hidden_MD, target_M, weight_M))
-        for start in starts
-    ]
-    if len(chunks) == 1 or not torch.is_grad_enabled():
-        losses = [chunk_loss(*chunk) for chunk in chunks]
-    else:
-        losses = [checkpoint(chunk_loss, *chunk, use_reentrant=False) for chunk in chunks]
-    totals, ces = zip(*losses, strict=True)
-    return MaskedLosses(torch.stack(totals).sum(), torch.cat(ces))
+    if isinstance(model, MaskPredictor) and chunk_rows is not None and torch.is_grad_enabled():
+        return MaskedLosses(
+            *weighted_cross_entropy(hidden_MD, model.head_weight, target_M, weight_M, chunk_rows)
+        )
+    # At least one chunk, an empty one if need be: it keeps the graph alive.
+    size = max(len(target_M), 1) if chunk_rows is None else chunk_rows
+    ce_M = torch.cat(
+        [
+            F.cross_entropy(head(hidden_CD).to(precision), target_C, reduction="none")
+            for hidden_CD, target_C in zip(
+                torch.split(hidden_MD, size), torch.split(target_M, size), strict=True
+            )
+        ]
+    )
+    return MaskedLosses((weight_M * ce_M).sum(), ce_M.detach())
 
 
 def pretrain_loss(
@@ -126,7 +125,7 @@ def pretrain_loss(
     eps: float = EPS,
     times: str = "independent",
     masks: str = "bernoulli",
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = CHUNK_ROWS,
 ) -> Tensor:
     """Return the pre-training loss (Eq. 3): cross-entropy over p, summed, over B * L.
 
@@ -172,7 +171,7 @@ def sft_loss(
     eps: float = EPS,
     times: str = "independent",
     masks: str = "bernoulli",
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = CHUNK_ROWS,
 ) -> Tensor:
     """Return the fine-tuning loss (Eq. 5) of rows holding prompt, answer and EOS padding.
 
@@ -198,7 +197,7 @@ def arm_loss(
     ids_BL: Tensor,
     *,
     attention_mask: Tensor | None = None,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = CHUNK_ROWS,
 ) -> Tensor:
     """Return the next-token cross-entropy of the autoregressive baseline, over B * (L - 1).
 

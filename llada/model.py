@@ -201,6 +201,13 @@ class MaskPredictor(nn.Module):
         logits: Tensor = transformer.ff_out(h)
         return logits
 
+    @property
+    def head_weight(self) -> Tensor:
+        """The matrix of the head, weight_VD; the embedding's, if they are tied."""
+        transformer = self.model.transformer
+        head = transformer.wte if transformer.ff_out is None else transformer.ff_out
+        return head.weight
+
     @classmethod
     def from_pretrained(
         cls,

@@ -51,9 +51,8 @@ class Engine:
         Raises:
             TrainingError: a setting needs a GPU and there is none, or memory does not suffice.
         """
-        # ZeRO-3 gathers the head on every call: all ranks must call it equally often, and the
-        # number of chunks follows from the number of masked rows, which differs between them.
-        chunk_rows = 2**31 if training.zero_stage == _SHARDS_WEIGHTS else CHUNK_ROWS
+        # ZeRO-3 gathers the head when it is called, and all ranks must call it equally often.
+        chunk_rows = None if training.zero_stage == _SHARDS_WEIGHTS else CHUNK_ROWS
         self._training, self._world = training, dist.get_world_size()
         _require_gpu(training)
         model.checkpoint_activations = training.activation_checkpointing

@@ -10,8 +10,8 @@ from llada.training.tally import tally
 class Objective(nn.Module):
     """From a micro-batch to its share of the loss of the global batch."""
 
-    def __init__(self, predictor: MaskPredictor, chunk_rows: int) -> None:
-        """Hold the predictor; at most `chunk_rows` rows of logits are alive at once."""
+    def __init__(self, predictor: MaskPredictor, chunk_rows: int | None) -> None:
+        """Hold the predictor; at most `chunk_rows` rows of logits are alive at once (None: all)."""
         super().__init__()
         self.predictor = predictor
         self._chunk_rows = chunk_rows
