@@ -1,5 +1,6 @@
-"""HTTP servers on loopback: one that serves ranges and versions, one that does not, and a Hub."""
+"""HTTP servers on loopback: one that serves ranges and versions, one that does not, a Hub, GCS."""
 
+import base64
 import hashlib
 import json
 import re
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 class FileServer:
@@ -26,6 +27,9 @@ class FileServer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one GET or HEAD."""
         path = unquote(urlsplit(request.path).path)
+        if path.startswith(("/storage/v1/b/", "/download/storage/v1/b/")):
+            self._google(request)
+            return
         if path.startswith("/api/") and self._api(request, path.removeprefix("/api/")):
             return
         if self.stumbles:
@@ -58,6 +62,40 @@ class FileServer:
         self.sent.setdefault(path, []).append(len(part))
         where = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
         _send(request, 206, part, **headers, **{"Content-Range": where})
+
+    def _google(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer as Google Cloud Storage's JSON API does about the one bucket `corpus`."""
+        split = urlsplit(request.path)
+        asked = dict(parse_qsl(split.query))
+        bucket, _, rest = split.path.partition("/v1/b/")[2].partition("/")
+        name = unquote(rest.removeprefix("o/"))
+        file = self.root / name
+        if bucket != "corpus" or not (rest == "o" or file.is_file()):
+            _send(request, 404, b'{"error": {"message": "Not Found"}}')
+        elif rest == "o":
+            files = sorted(path for path in self.root.rglob("*") if path.is_file())
+            objects = [self._object(path) for path in files]
+            prefix = asked.get("prefix", "")
+            below = [one for one in objects if one["name"].startswith(prefix)]
+            here = [one for one in below if "/" not in one["name"][len(prefix) :]]
+            folders = {prefix + one["name"][len(prefix) :].split("/")[0] + "/" for one in below}
+            cut = "delimiter" in asked
+            _send_json(request, {
+                "items": here if cut else below,
+                "prefixes": sorted(folders - {one["name"] + "/" for one in here}) if cut else [],
+            })  # fmt: skip
+        elif asked.get("alt") == "media":
+            self._file(request, name, file.read_bytes())
+        else:
+            _send_json(request, self._object(file))
+
+    def _object(self, file: Path) -> dict[str, str]:
+        content = file.read_bytes()
+        md5 = hashlib.md5(content, usedforsecurity=False).digest()
+        return {
+            "name": file.relative_to(self.root).as_posix(), "bucket": "corpus", "generation": "1",
+            "size": str(len(content)), "md5Hash": base64.b64encode(md5).decode(),
+        }  # fmt: skip
 
     def _api(self, request: BaseHTTPRequestHandler, path: str) -> bool:
         """Answer as the Hub does about the one dataset `me/made-up`."""

@@ -210,6 +210,26 @@ def test_a_package_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mon
         listed("gs://bucket/x.txt")
 
 
+def test_a_bucket_of_google_gives_the_listing_and_the_records_of_a_folder(
+    server: FileServer, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gcsfs", reason="the package gcsfs is not installed (the extra `gcs`)")
+    scheme = addresses.SCHEMES["gs"]
+    options = {**scheme.options, "endpoint_url": server.url, "token": "anon"}
+    changed = {**addresses.SCHEMES, "gs": replace(scheme, options=options)}
+    monkeypatch.setattr(addresses, "SCHEMES", changed)
+    remote, local = listed("gs://corpus/"), listed(corpus)
+    assert tuple(sorted(remote)) == NAMES
+    for name in NAMES:
+        assert remote[name].has_ranges
+        assert records_of(remote[name]) == records_of(local[name]), name
+        check_unchanged(Portion(file=remote[name]))
+    assert list(listed("gs://corpus/deep")) == ["b.jsonl.gz"]
+    assert list(listed("gs://corpus/*.parquet")) == ["c.parquet"]
+    with pytest.raises(InputError, match="nothing lies at gs://corpus/none"):
+        listed("gs://corpus/none.txt")
+
+
 @pytest.fixture
 def hub(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """A dataset on a Hub of our own."""
