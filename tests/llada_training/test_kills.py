@@ -1,11 +1,12 @@
 """One run of two ranks, killed seven times at random moments, ends as if nothing had happened.
 
-Without Ray, whose part (worker, driver, node, a frozen worker) is in test_ray_entry.py: ten real
+Without Ray, whose part (worker, driver, node, a frozen worker) is in test_ray_entry.py: eleven real
 `kill -9` in all. `LLADA_KILL_SEED` chooses the moments; it is printed.
 """
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import pytest
 
 from llada.training.job import StepMetrics, TrainingJob
 from llada.training.record import ATTEMPTS, METRICS, read_attempts, read_metrics
+from pipelines import checkpoint_mirror, storage
+from pipelines.checkpoint_mirror import in_store, mirrored
 from tests.llada_training.ranks import Rank, run_ranks, started
 from tests.llada_training.tiny import job, training
 
@@ -39,13 +42,13 @@ def torn(job: TrainingJob) -> set[Path]:
     return {folder for folder in begun if not (folder / "COMPLETE.json").exists()}
 
 
-def wait_until(condition: Callable[[], object], ranks: Ranks) -> None:
+def wait_until(condition: Callable[[], object], ranks: Ranks, every: float = 0.001) -> None:
     deadline = time.monotonic() + 90
     while not condition():
         if any(rank.code() is not None for rank in ranks):
             pytest.fail(f"a rank ended by itself: {[rank.said() for rank in ranks]}")
         assert time.monotonic() < deadline, "the moment to kill never came"
-        time.sleep(0.001)
+        time.sleep(every)
 
 
 def send(ranks: Ranks, number: signal.Signals) -> None:
@@ -78,10 +81,20 @@ def kill_once(job: TrainingJob, how: str, rng: random.Random, folder: Path) -> s
         return f"{f'rank {chosen}' if how == 'rank' else 'both ranks'} at step {steps_done(job)}"
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
+    """The same run, undisturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    made = make_job(folder / "whole")
+    run_ranks(2, [made], folder)
+    return made
+
+
 @pytest.mark.slow
-def test_a_run_killed_seven_times_and_resumed_is_bit_equal(tmp_path: Path) -> None:
-    whole, victim = make_job(tmp_path / "whole"), make_job(tmp_path / "victim")
-    run_ranks(2, [whole], tmp_path)
+def test_a_run_killed_seven_times_and_resumed_is_bit_equal(
+    tmp_path: Path, whole: TrainingJob
+) -> None:
+    victim = make_job(tmp_path / "victim")
     rng = random.Random(SEED)
     for number, how in enumerate(KILLS, 1):
         did = kill_once(victim, how, rng, tmp_path)
@@ -93,6 +106,30 @@ def test_a_run_killed_seven_times_and_resumed_is_bit_equal(tmp_path: Path) -> No
     assert all(attempt.first_step % 3 == 0 for attempt in attempts)
     assert [m.loss for m in history(victim)] == [m.loss for m in history(whole)]
     assert weights(victim) == weights(whole)
+
+
+@pytest.mark.slow
+def test_a_kill_that_takes_the_disk_too_then_resume_from_a_bucket_is_bit_equal(
+    tmp_path: Path, whole: TrainingJob, s3_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_mirror, "LOOK_SECONDS", 0.1)  # the whole run takes seconds
+    bucket = storage.store_root(s3_store) / "pretrain" / "k" / "checkpoints"
+    lost, moved = make_job(tmp_path / "lost"), make_job(tmp_path / "moved")
+    least = random.Random(f"{SEED}-disk").randrange(3, 60)
+    with mirrored(Path(lost.checkpoint_dir), bucket, lost.retention):
+        with started(2, [lost], tmp_path) as ranks:
+            wait_until(lambda: any(each.step >= least for each in in_store(bucket)), ranks, 0.1)
+            send(ranks, signal.SIGKILL)
+        shutil.rmtree(tmp_path / "lost")
+    newest = in_store(bucket)[0].step
+    print(f"LLADA_KILL_SEED={SEED}: both ranks and the disk; the bucket holds step {newest}")
+    with mirrored(Path(moved.checkpoint_dir), bucket, moved.retention):
+        run_ranks(2, [moved], tmp_path)
+    (attempt,) = read_attempts(Path(moved.checkpoint_dir) / ATTEMPTS, "test")
+    assert least <= attempt.first_step == newest < STEPS
+    assert [m.loss for m in history(moved)] == [m.loss for m in history(whole)]
+    assert weights(moved) == weights(whole)
+    assert in_store(bucket)[0].step == STEPS
 
 
 def history(job: TrainingJob) -> list[StepMetrics]:
