@@ -14,7 +14,6 @@ import pydoc_data.topics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from llada.config import ModelConfig
 from llada.model import MaskPredictor
 from llada.training.batch import Batch, Data
 from llada.training.config import NoiseConfig, TrainingConfig
+from llada.training.gradient_noise import SCHEDULES, Spread, on_rows, spread
 from llada.training.job import TrainingJob
 from llada.training.objective import Objective
 from llada.training.rows import open_data, open_held_out
@@ -46,21 +46,7 @@ MODEL = ModelConfig(
     eos_token_id=1,
     rope_theta=10_000.0,
 )
-SCHEDULES: Mapping[str, NoiseConfig] = {
-    "the paper's": NoiseConfig(),
-    "t spread": NoiseConfig(times="low_discrepancy"),
-    "exact counts": NoiseConfig(masks="exact_count"),
-    "both": NoiseConfig(times="low_discrepancy", masks="exact_count"),
-}
-TRAINED = ("the paper's", "both")
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Noise at fixed weights: relative standard deviation of the loss, tr(cov g) / |mean g|^2."""
-
-    loss: float
-    gradient: float
+TRAINED = ("paper", "both")
 
 
 def main() -> None:
@@ -109,31 +95,15 @@ def _spread(
     model: MaskPredictor, shards: Sequence[Shard], noise: NoiseConfig, draws: int, same_rows: bool
 ) -> Spread:
     """Return the noise of one batch's loss and gradient: of its draws alone, or of its rows too."""
-    gradients, losses = [], []
-    objective = Objective(model, chunk_rows=4096)
-    for number in range(draws):
-        # A new seed draws other times and masks, and other rows; those are put back where asked.
-        data = open_data(_job(shards, noise, 1, seed=number))
-        batch = data.batch(0, range(16))
-        if same_rows:
-            batch = _on_rows(batch, open_data(_job(shards, noise, 1, seed=0)).batch(0, range(16)))
-        model.zero_grad()
-        loss, _ = objective(*batch)
-        loss.backward()
-        parts = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-        gradients.append(torch.cat(parts))
-        losses.append(loss.item())
-    stacked = torch.stack(gradients).double()
-    mean = stacked.mean(0)
-    variance = (stacked - mean).square().sum() / (draws - 1)
-    # |mean|^2 overstates |g|^2 by variance / draws.
-    signal = mean.square().sum() - variance / draws
-    return Spread(float(np.std(losses, ddof=1) / np.mean(losses)), float(variance / signal))
 
+    def batches() -> Iterator[Batch]:
+        fixed = open_data(_job(shards, noise, 1, seed=0)).batch(0, range(16))
+        for number in range(draws):
+            # A new seed draws other times, masks and rows; rows are put back where asked.
+            batch = open_data(_job(shards, noise, 1, seed=number)).batch(0, range(16))
+            yield on_rows(batch, fixed, MODEL.mask_token_id) if same_rows else batch
 
-def _on_rows(drawn: Batch, rows: Batch) -> Batch:
-    noisy_BL = rows.targets_BL.masked_fill(drawn.masked_BL, MODEL.mask_token_id)
-    return drawn._replace(noisy_BL=noisy_BL, targets_BL=rows.targets_BL)
+    return spread(model, batches())
 
 
 def _trained(job: TrainingJob, steps: int) -> tuple[MaskPredictor, list[Point]]:

@@ -1,4 +1,4 @@
-"""What an experiment found, on the page at the end of its run: scaling and reversal as tables."""
+"""What an experiment found, on the page at the end of its run: scaling, reversal and variance."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +20,8 @@ def experiments(manifests: Iterable[Manifest]) -> Iterable[str]:
             yield _scaling(manifest.name, manifest.info)
         if manifest.kind == "reversal_test":
             yield _reversal(manifest.name, manifest.metrics)
+        if manifest.kind == "variance":
+            yield _variance(manifest.name, manifest.info)
 
 
 def _scaling(name: str, info: Mapping[str, Any]) -> str:
@@ -47,4 +49,24 @@ def _reversal(name: str, metrics: Mapping[str, float]) -> str:
         if f"{way}_{_ONE_WAY}" in metrics:
             one, both = metrics[f"{way}_{_ONE_WAY}"], metrics[f"{way}_{_BOTH_WAYS}"]
             lines.append(f"    {asked:<24}{one:>16.1%}{both:>8.1%}")
+    return "\n".join(lines)
+
+
+def _variance(name: str, info: Mapping[str, Any]) -> str:
+    lines = [
+        f"VARIANCE        {name}: held-out nats a token at equal steps",
+        f"    {'steps':<24}{'paper':>12}{'other':>12}{'difference':>12}",
+    ]
+    held_out = info["held_out"]
+    chosen = held_out[:: max(1, len(held_out) // 4)]
+    lines += [
+        f"    {step:<24,}{paper:>12.4f}{other:>12.4f}{other - paper:>+12.4f}"
+        for step, paper, other in chosen + [each for each in held_out[-1:] if each not in chosen]
+    ]
+    lines.append(f"    {'gradient noise':<24}{'same rows':>12}{'other rows':>12}")
+    lines += [
+        f"    {schedule:<24}{info['noise'][f'{schedule}_gradient_noise_same_rows']:>12.3f}"
+        f"{info['noise'][f'{schedule}_gradient_noise_other_rows']:>12.3f}"
+        for schedule in info["schedules"]
+    ]
     return "\n".join(lines)

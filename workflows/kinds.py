@@ -22,6 +22,7 @@ from pipelines import (
     source,
     tokenize,
     tokenizer,
+    variance,
 )
 from pipelines.dedup.alarms import no_alarm
 from pipelines.dedup.layout import AGAINST
@@ -135,6 +136,13 @@ _KINDS = (
         optional=frozenset({"tokens", "pairs"}),
     ),
     StageKind("scaling", scaling.ScalingConfig, scaling.run, "report", takes_many="report"),
+    StageKind(
+        "variance",
+        variance.VarianceConfig,
+        variance.run,
+        "report",
+        {"paper": "model", "other": "model", "tokens": "tokens"},
+    ),
     StageKind("reversal_world", ReversalConfig, reversal.write_down, "tokens"),
     StageKind(
         "reversal_test",

@@ -28,3 +28,19 @@ def test_an_experiment_is_told_as_a_table(tmp_path: Path) -> None:
     ]
     assert reversal.splitlines()[-1].split() == ["DESCRIPTION", "is", "...", "2.0%", "98.0%"]
     assert "filled" not in reversal
+
+
+def test_a_comparison_of_noise_shows_the_last_measure_and_every_schedule(tmp_path: Path) -> None:
+    info = {
+        "held_out": [(100 * n, 5.0 - n / 4, 5.0 - n / 2) for n in range(1, 7)],
+        "schedules": ["paper", "both"],
+        "noise": {
+            "paper_gradient_noise_same_rows": 0.5, "paper_gradient_noise_other_rows": 0.75,
+            "both_gradient_noise_same_rows": 0.125, "both_gradient_noise_other_rows": 0.25,
+        },
+    }  # fmt: skip
+    (told,) = experiments([publish(tmp_path, "c", "variance", "report", info=info).manifest])
+    lines = [line.split() for line in told.splitlines()]
+    assert ["600", "3.5000", "2.0000", "-1.5000"] in lines
+    assert len([line for line in lines if line[0].endswith("00")]) == 6
+    assert lines[-2:] == [["paper", "0.500", "0.750"], ["both", "0.125", "0.250"]]
