@@ -108,7 +108,8 @@ class OnRay:
         self.connect()
         import ray.data
 
-        rows = [{"shard": unit["shard"], "unit": json.dumps(unit)} for unit in units]
+        largest_first = sorted(units, key=lambda unit: -unit.get("bytes", 0))  # to end together
+        rows = [{"shard": unit["shard"], "unit": json.dumps(unit)} for unit in largest_first]
         workers = max(1, min(resources.workers, len(rows)))
         jobs = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Shell,
