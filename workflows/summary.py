@@ -167,8 +167,8 @@ def _quote(text: str, most: int = 300) -> str:
 
 def _places(artifacts: Mapping[str, Artifact], store: StorePath, tracking: str) -> str:
     lines = [f"WHERE           {store}"]
-    lines += [
-        f"    {name:<14}{relative(artifact.folder, store)}" for name, artifact in artifacts.items()
+    lines += [  # the names of a sweep are longer than the column
+        f"    {name:<13} {relative(artifact.folder, store)}" for name, artifact in artifacts.items()
     ]
     lines.append(f"    {'MLflow':<14}{tracking}")
     return "\n".join(lines)
