@@ -161,6 +161,14 @@ def _quiet_ray() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # A job given up at Ctrl-C may still be cancelling tasks of a Ray that is gone: no news.
+    logging.getLogger("ray.data.exceptions").addFilter(_ray_is_up)
+
+
+def _ray_is_up(_record: logging.LogRecord) -> bool:
+    import ray
+
+    return bool(ray.is_initialized())
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Watched:
 
     def __init__(self, browser: Any, **options: Any) -> None:
         self.page = browser.new_page(**options)
-        self.page.set_default_timeout(5000)
+        self.page.set_default_timeout(20_000)  # an upper limit: machines are busy
         self.errors: list[str] = []
         self.requests: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
