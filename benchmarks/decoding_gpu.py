@@ -20,7 +20,6 @@ the difference of whole generations with 8 steps a block and with one, a step.
 
 import argparse
 import importlib
-import importlib.util
 import statistics
 import sys
 import time
@@ -32,6 +31,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.sampling import peer
 from llada import layouts
 from llada.config import ModelConfig
 from llada.model import MaskPredictor
@@ -101,7 +101,8 @@ def compare(
     print(f"{'mode':38} {'passes':>6} {'seconds':>8} {'tokens/s':>9} {'ms/pass':>8} {'GB':>6}")
     few, sure = options.timed_steps, {"parallel": {"threshold": 0.9}}
     if options.official:
-        show("official", official(options.official, model, task, few), task, scale=new / few)
+        official = peer(options.official, model, task.prompt_BP, new, BLOCK)
+        show("official", lambda: (official(few), few), task, scale=new / few)
     show("exact", ours(model, task, few), task, scale=new / few)
     one = Task(task.prompt_BP[:1], new, 1)
     peers = {}
@@ -115,11 +116,11 @@ def compare(
         for kind, predictor in (("dual", model), ("dual, prepared", ready)):
             loop = ours(predictor, task, steps, cache="dual", **more)
             mine[kind, name] = show(f"{kind}, {name}", loop, task)
-    for name, peer in peers.items():
+    for name, theirs in peers.items():
         found = mine["dual, prepared", name]
-        if found and peer:
-            print(f"Fast-dLLM / prepared, {name}: {batch * peer.seconds / found.seconds:.2f}x")
-            same = (found.ids_BT[:1] == peer.ids_BT)[:, -new:].float().mean()
+        if found and theirs:
+            print(f"Fast-dLLM / prepared, {name}: {batch * theirs.seconds / found.seconds:.2f}x")
+            same = (found.ids_BT[:1] == theirs.ids_BT)[:, -new:].float().mean()
             print(f"  the same tokens as Fast-dLLM in the first text: {float(same):.1%}")
     whole = mine["dual, prepared", "4 a step"]
     loop = ours(ready, task, new // BLOCK, cache="dual")
@@ -179,28 +180,6 @@ def ours(model: MaskPredictor | Prepared, task: Task, steps: int, **more: object
     def run() -> tuple[Tensor, int]:
         found = generate(model, task.prompt_BP, config)
         return found.ids_BT, found.forward_passes
-
-    return run
-
-
-def official(path: Path, model: MaskPredictor, task: Task, steps: int) -> Loop:
-    spec = importlib.util.spec_from_file_location("official_generate", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    mask_id = model.config.mask_token_id
-
-    class Output:
-        device = model.device
-
-        @torch.no_grad()
-        def __call__(self, ids: Tensor, attention_mask: Tensor | None = None) -> object:
-            return types.SimpleNamespace(logits=model(ids, attention_mask))
-
-    def run() -> tuple[Tensor, int]:
-        settings = {"gen_length": task.new, "block_length": BLOCK, "mask_id": mask_id}
-        return module.generate(Output(), task.prompt_BP, steps=steps, **settings), steps
 
     return run
 

@@ -99,9 +99,10 @@ def peer(path: Path | None, model: MaskPredictor, prompt: Tensor, new: int, bloc
     if path is None:
         return lambda steps: plain(model, prompt, new, block, steps)
     # It imports transformers for its own example, which is not run.
-    stub = types.ModuleType("transformers")
-    stub.AutoTokenizer = stub.AutoModel = None  # type: ignore[attr-defined]
-    sys.modules.setdefault("transformers", stub)
+    if "transformers" not in sys.modules and not importlib.util.find_spec("transformers"):
+        stub = types.ModuleType("transformers")
+        stub.AutoTokenizer = stub.AutoModel = None  # type: ignore[attr-defined]
+        sys.modules["transformers"] = stub
     spec = importlib.util.spec_from_file_location("official_generate", path)
     assert spec is not None
     assert spec.loader is not None

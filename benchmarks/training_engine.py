@@ -20,7 +20,7 @@ import time
 import torch
 import torch.distributed as dist
 
-from benchmarks.training_step import cpu_config, noisy
+from benchmarks.training_step import add_options, config_of, noisy
 from llada.config import ModelConfig
 from llada.model import MaskPredictor
 from llada.training.batch import Batch
@@ -32,14 +32,7 @@ from llada.training.flops import model_flops_per_token
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stages", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--preset", help="a model of llada.config instead of the CPU's own")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--length", type=int, default=512)
-    parser.add_argument("--accumulation", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--peak-tflops", type=float, default=989.0)
+    add_options(parser, rounds=3)
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
@@ -56,9 +49,7 @@ def measure(options: argparse.Namespace, stage: int) -> None:
     on_gpu = options.device == "cuda"
     alone_in_a_group("nccl" if on_gpu else "gloo")
     torch.manual_seed(0)
-    config = cpu_config(32_768, options.length)
-    if options.preset:
-        config = ModelConfig.preset(options.preset)
+    config = config_of(options)
     with torch.device(options.device):  # where a billion weights are drawn in no time
         model = MaskPredictor(config)
     batches = micro_batches(config, options)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from benchmarks.training_step import SIDES, Batch, Trainer, cpu_config
+from benchmarks.training_step import Batch, Trainer, add_options, config_of, ours
 from llada import layouts
 from llada.config import ModelConfig
 from llada.training.flops import model_flops_per_token
@@ -54,53 +54,41 @@ def dllm(model: nn.Module, batch: Batch) -> Tensor:
 class Peer(Trainer):
     """The same step with another model and loss."""
 
-    def __init__(self, folder: Path, ours: Trainer, config: ModelConfig, accumulation: int) -> None:
-        self.device, self.batch, self.accumulation = ours.device, ours.batch, accumulation
+    def __init__(self, folder: Path, other: Trainer, config: ModelConfig) -> None:
+        self.device, self.batch = other.device, other.batch
         model = Published(folder, config)
         model.inner.load_state_dict(
-            {name: weight.clone() for name, weight in ours.model.model.state_dict().items()},
+            {name: weight.clone() for name, weight in other.model.model.state_dict().items()},
             assign=True,
         )
-        self.model = model  # type: ignore[assignment]
-        self.masters = [weight.detach().float().clone() for weight in model.parameters()]
-        self.optimizer = torch.optim.AdamW(self.masters, lr=1e-5, weight_decay=0.1, fused=True)
+        self.take(model, other.accumulation)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dllm", type=Path, required=True)
-    parser.add_argument("--preset", help="a model of llada.config instead of the CPU's own")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--length", type=int, default=512)
-    parser.add_argument("--accumulation", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--peak-tflops", type=float, default=989.0)
+    add_options(parser, rounds=3)
     options = parser.parse_args()
     options.checkpoint_activations = False
-    config = cpu_config(32_768, options.length)
-    if options.preset:
-        config = ModelConfig.preset(options.preset)
-    SIDES["dllm"] = dllm  # type: ignore[assignment]
+    config = config_of(options)
     mine = Trainer(config, options)
-    peer = Peer(options.dllm, mine, config, options.accumulation)
-    trainers = {"ours": mine, "dllm": peer}
-    losses = {side: trainer.step(side) for side, trainer in trainers.items()}
+    peer = Peer(options.dllm, mine, config)
+    sides = {"ours": (mine, ours), "dllm": (peer, dllm)}
+    losses = {side: trainer.step(loss_of) for side, (trainer, loss_of) in sides.items()}
     print(f"losses of the first step: {losses}", flush=True)
-    times: dict[str, list[float]] = {side: [] for side in trainers}
+    times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(options.rounds):
-        for side, trainer in trainers.items():
-            times[side].append(trainer.timed(side))
+        for side, (trainer, loss_of) in sides.items():
+            times[side].append(trainer.timed(loss_of))
     tokens = options.batch * options.length * options.accumulation
-    for side, trainer in trainers.items():
+    for side, (trainer, loss_of) in sides.items():
         seconds = statistics.median(times[side])
         line = f"  {side:<6}{seconds:8.3f} s a step  {tokens / seconds:10.0f} tokens/s"
         if options.device == "cuda":
             flops = model_flops_per_token(config, options.length) * tokens / seconds
             before = torch.cuda.memory_allocated()
             torch.cuda.reset_peak_memory_stats()
-            trainer.step(side)
+            trainer.step(loss_of)
             grown = (torch.cuda.max_memory_allocated() - before) / 1e9
             line += f"  MFU {flops / options.peak_tflops / 1e12:.1%}  peak +{grown:.1f} GB"
         print(line, flush=True)

@@ -26,9 +26,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from llada.config import ModelConfig
@@ -59,7 +60,8 @@ def plain(model: MaskPredictor, batch: Batch) -> Tensor:
     return (losses * batch.weight_BL[masked]).sum() / batch.clean_BL.numel()
 
 
-SIDES: dict[str, Callable[[MaskPredictor, Batch], Tensor]] = {"ours": ours, "plain": plain}
+Loss = Callable[[Any, Batch], Tensor]  # of whatever model the trainer holds
+SIDES: dict[str, Loss] = {"ours": ours, "plain": plain}
 
 
 class Trainer:
@@ -69,23 +71,27 @@ class Trainer:
         self.device = torch.device(options.device)
         torch.manual_seed(0)
         with self.device:  # where a billion weights are drawn in no time
-            self.model = MaskPredictor(config)
-        self.accumulation = options.accumulation
-        self.model.checkpoint_activations = options.checkpoint_activations
-        self.masters = [weight.detach().clone() for weight in self.model.parameters()]
-        self.optimizer = torch.optim.AdamW(self.masters, lr=1e-5, weight_decay=0.1, fused=True)
-        if self.device.type == "cuda":
-            self.model.to(torch.bfloat16)
+            model = MaskPredictor(config)
+        model.checkpoint_activations = options.checkpoint_activations
         if options.compile:
-            for block in self.model.model.transformer.blocks:
+            for block in model.model.transformer.blocks:
                 block.compile()
         self.batch = noisy(config, options.batch, options.length, self.device)
+        self.take(model, options.accumulation)
 
-    def step(self, side: str) -> float:
+    def take(self, model: nn.Module, accumulation: int) -> None:
+        """Train this model, whose weights become bfloat16 on a GPU."""
+        self.model, self.accumulation = model, accumulation
+        self.masters = [weight.detach().float().clone() for weight in model.parameters()]
+        self.optimizer = torch.optim.AdamW(self.masters, lr=1e-5, weight_decay=0.1, fused=True)
+        if self.device.type == "cuda":
+            model.to(torch.bfloat16)
+
+    def step(self, loss_of: Loss) -> float:
         """Return the loss before the step, which is read only after all work is queued."""
         weights = list(self.model.parameters())
         for _ in range(self.accumulation):
-            loss = SIDES[side](self.model, self.batch) / self.accumulation
+            loss = loss_of(self.model, self.batch) / self.accumulation
             loss.backward()
             for master, weight in zip(self.masters, weights, strict=True):
                 assert weight.grad is not None
@@ -100,11 +106,11 @@ class Trainer:
             torch._foreach_copy_(weights, self.masters)
         return float(loss.detach()) * self.accumulation
 
-    def timed(self, side: str) -> float:
+    def timed(self, loss_of: Loss) -> float:
         clock = time.process_time if self.device.type == "cpu" else time.perf_counter
         self.wait()
         start = clock()
-        self.step(side)
+        self.step(loss_of)
         self.wait()
         return clock() - start
 
@@ -144,7 +150,7 @@ def peak(trainer: Trainer, options: argparse.Namespace, config: ModelConfig, sid
     if options.device == "cuda":
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        trainer.step(side)
+        trainer.step(SIDES[side])
         return torch.cuda.max_memory_allocated() - before
     command = [sys.executable, "-m", "benchmarks.training_step", "--memory-of", side]
     command += ["--vocab", str(config.vocab_size), "--batch", str(options.batch)]
@@ -164,7 +170,7 @@ def memory_of(side: str, config: ModelConfig, options: argparse.Namespace) -> in
         }
     with open("/proc/self/statm") as statm:
         held = int(statm.read().split()[1]) * resource.getpagesize()
-    trainer.step(side)
+    trainer.step(SIDES[side])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - held
 
 
@@ -197,11 +203,11 @@ def report(config: ModelConfig, options: argparse.Namespace) -> None:
         flush=True,
     )
     for side in sides:
-        trainer.timed(side)
+        trainer.timed(SIDES[side])
     times = {side: [] for side in sides}
     for _ in range(options.rounds):
         for side in sides:
-            times[side].append(trainer.timed(side))
+            times[side].append(trainer.timed(SIDES[side]))
     for side in sides:
         seconds = statistics.median(times[side])
         line = f"  {side:<6}{seconds:8.3f} s a step  {tokens / seconds:10.0f} tokens/s"
@@ -217,27 +223,36 @@ def report(config: ModelConfig, options: argparse.Namespace) -> None:
         print(f"  plain / ours: {statistics.median(pairs):.2f} ({min(pairs):.2f}-{max(pairs):.2f})")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--vocab", type=int, nargs="+", default=[32_768, 126_464])
+def add_options(parser: argparse.ArgumentParser, *, rounds: int) -> None:
+    """Add what every benchmark of a training step is told."""
     parser.add_argument("--preset", help="a model of llada.config instead of the CPU's own")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--length", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--accumulation", type=int, default=1, help="batches a step")
-    parser.add_argument("--peak-tflops", type=float, default=989.0)
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--peak-tflops", type=float, default=989.0)
+
+
+def config_of(options: argparse.Namespace, vocab: int = 32_768) -> ModelConfig:
+    return (
+        ModelConfig.preset(options.preset) if options.preset else cpu_config(vocab, options.length)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_options(parser, rounds=5)
+    parser.add_argument("--vocab", type=int, nargs="+", default=[32_768, 126_464])
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint-activations", action="store_true")
     parser.add_argument("--skip-plain", action="store_true")
     parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    configs = [cpu_config(vocab, options.length) for vocab in options.vocab]
-    if options.preset:
-        configs = [ModelConfig.preset(options.preset)]
-    for config in configs:
+    for vocab in options.vocab[:1] if options.preset else options.vocab:
+        config = config_of(options, vocab)
         if options.memory_of:
             print(memory_of(options.memory_of, config, options))
         else:
