@@ -65,11 +65,12 @@ class KeyValueCache:
         assert rows <= self._rows, f"{rows} rows, the buffers have {self._rows}"
         self._rows_in_use = rows
         visible = visible_keys(attention_mask, None, causal=False)
-        self._visible = None
-        if visible is not None:
+        if visible is not None and rows in self._masks:
+            visible = self._masks[rows].copy_(visible)
+        elif visible is not None:
             with torch.inference_mode(False):  # where others may write to it as well
-                self._visible = self._masks.setdefault(rows, visible.clone())
-            self._visible.copy_(visible)
+                visible = self._masks[rows] = visible.clone()
+        self._visible = visible
 
     @property
     def visible(self) -> Tensor | None:

@@ -60,7 +60,8 @@ class Prepared:
             )
         if model.config.causal:
             raise LladaError(
-                "a causal model; keys and values are kept of a MaskPredictor that is not"
+                "a causal model; what is prepared are passes with kept keys and values, which are "
+                "those of a MaskPredictor that is not causal: give generate the model as it is"
             )
         self.model, self.config = model, model.config
         self._compiles = backend is not None
