@@ -72,14 +72,23 @@ class Block(nn.Module):
         sin_LE: Tensor,
         visible: Tensor | Segments | None,
         kept: LayerCache | None = None,
+        *,
+        place_N: Tensor | None = None,
     ) -> Tensor:
-        """Mix tokens, then channels."""
-        x_BLD = x_BLD + self._attend(self.attn_norm(x_BLD), cos_LE, sin_LE, visible, kept)
+        """Mix tokens, then channels.
+
+        With `place_N`, places in the flattened batch, only these leave the layer: as x_ND. All of
+        them are still keys; what follows the mixing of tokens is three quarters of a layer's work.
+        """
+        mixed_BLD = self._mix(self.attn_norm(x_BLD), cos_LE, sin_LE, visible, kept)
+        if place_N is not None:
+            x_BLD, mixed_BLD = x_BLD.flatten(0, 1)[place_N], mixed_BLD.flatten(0, 1)[place_N]
+        x_BLD = x_BLD + self.attn_out(mixed_BLD)
         h_BLD = self.ff_norm(x_BLD)
         out_BLD: Tensor = self.ff_out(F.silu(self.ff_proj(h_BLD)) * self.up_proj(h_BLD))
         return x_BLD + out_BLD
 
-    def _attend(
+    def _mix(
         self,
         h_BLD: Tensor,
         cos_LE: Tensor,
@@ -95,8 +104,7 @@ class Block(nn.Module):
         if kept is not None:
             k_BKLE, v_BKLE = kept.update(k_BKLE, v_BKLE)
         mixed_BHLE = attend(q_BHLE, k_BKLE, v_BKLE, visible, causal=self.config.causal)
-        out_BLD: Tensor = self.attn_out(mixed_BHLE.transpose(1, 2).flatten(2))
-        return out_BLD
+        return mixed_BHLE.transpose(1, 2).flatten(2)
 
 
 class Transformer(nn.Module):
@@ -176,6 +184,26 @@ class MaskPredictor(nn.Module):
             return self._layers(ids_BL, position_L, None)
         h_1ND = self._layers(segments.pack(ids_BL), segments.positions(), segments)
         return segments.unpack(h_1ND)
+
+    def hidden_at(
+        self, ids_BL: Tensor, place_N: Tensor, attention_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return h_ND at some places of the flattened batch: `hidden(...).flatten(0, 1)[place_N]`.
+
+        The last layer mixes all tokens but computes on only for these. A place that is padding
+        raises an error of the index, since nothing is computed there.
+        """
+        position_L = self._positions(ids_BL)
+        if attention_mask is None:
+            return self._layers(ids_BL, position_L, None, place_N)
+        if torch.compiler.is_compiling():
+            visible = visible_keys(attention_mask, None, causal=self.config.causal)
+            return self._layers(ids_BL, position_L, visible, place_N)
+        segments = Segments.of(attention_mask, None)
+        if segments.is_whole_batch:
+            return self._layers(ids_BL, position_L, None, place_N)
+        packed_1N = segments.pack(ids_BL)
+        return self._layers(packed_1N, segments.positions(), segments, segments.places(place_N))
 
     def hidden_cached(
         self, ids_BN: Tensor, cache: KeyValueCache, place_BN: Tensor | None = None
@@ -257,15 +285,21 @@ class MaskPredictor(nn.Module):
         return torch.arange(length, device=ids_BL.device)
 
     def _layers(
-        self, ids_BL: Tensor, position_L: Tensor, visible: Tensor | Segments | None
+        self,
+        ids_BL: Tensor,
+        position_L: Tensor,
+        visible: Tensor | Segments | None,
+        place_N: Tensor | None = None,
     ) -> Tensor:
-        """Return h_BLD after all layers and the last norm."""
+        """Return h_BLD after all layers and the last norm, or h_ND at some places."""
         transformer = self.model.transformer
         h_BLD: Tensor = transformer.wte(ids_BL)
         angles_LE = rotary_angles(position_L, self.config.head_dim, self.config.rope_theta)
         cos_LE, sin_LE = angles_LE.cos(), angles_LE.sin()
         recompute = self.checkpoint_activations and torch.is_grad_enabled()
-        for block in transformer.blocks:
+        last = len(transformer.blocks) - 1
+        for number, block in enumerate(transformer.blocks):
+            leaving_N = place_N if number == last else None
             if recompute:  # no dropout anywhere, so there is no generator to rewind
                 h_BLD = checkpoint(
                     block,
@@ -273,11 +307,12 @@ class MaskPredictor(nn.Module):
                     cos_LE,
                     sin_LE,
                     visible,
+                    place_N=leaving_N,
                     use_reentrant=False,
                     preserve_rng_state=False,
                 )
             else:
-                h_BLD = block(h_BLD, cos_LE, sin_LE, visible)
+                h_BLD = block(h_BLD, cos_LE, sin_LE, visible, place_N=leaving_N)
         normed_BLD: Tensor = transformer.ln_f(h_BLD)
         return normed_BLD
 
@@ -312,3 +347,16 @@ def hidden_and_head(
     if isinstance(model, MaskPredictor):
         return model.hidden(ids_BL, attention_mask), model.head
     return model(ids_BL, attention_mask=attention_mask), lambda logits: logits
+
+
+def hidden_at_and_head(
+    model: Predictor, ids_BL: Tensor, place_N: Tensor, attention_mask: Tensor | None = None
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return what the head reads at places of the flattened batch, and the head.
+
+    Where it is known before the pass who will be asked for, the last layer is spared the rest too.
+    """
+    if isinstance(model, MaskPredictor):
+        return model.hidden_at(ids_BL, place_N, attention_mask), model.head
+    logits_BLV = model(ids_BL, attention_mask=attention_mask)
+    return logits_BLV.flatten(0, 1)[place_N], lambda logits: logits

@@ -91,6 +91,17 @@ class Segments:
         """Return the visible tokens as one row, ids_1N."""
         return ids_BL.flatten()[self.token_N][None]
 
+    def places(self, place_N: Tensor) -> Tensor:
+        """Return where tokens of the flattened batch stand in the packed row.
+
+        Raises `IndexError` on a CPU, and a device assertion elsewhere, for a token that is hidden.
+        """
+        batch, length = self.shape
+        nowhere = len(self.token_N)
+        packed = torch.full((batch * length,), nowhere, device=self.token_N.device)
+        packed[self.token_N] = torch.arange(nowhere, device=self.token_N.device)
+        return packed[place_N]
+
     def unpack(self, h_1ND: Tensor) -> Tensor:
         """Return h_BLD with every token back in its place and zeros at padding."""
         batch, length = self.shape

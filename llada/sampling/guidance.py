@@ -1,6 +1,6 @@
 """Classifier-free guidance without a classifier or a trained condition (paper, appendix on CFG).
 
-Shapes: B batch, T prompt plus answer, N picked rows, V vocabulary.
+Shapes: B batch, T prompt plus answer, N picked rows, M those of both halves, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from llada.model import Predictor, hidden_and_head
+from llada.model import Predictor, hidden_at_and_head
 
 
 def guided_logits(
@@ -26,13 +26,15 @@ def guided_logits(
     The unconditional pass sees the prompt masked, every position where it was. A scale of 0 is the
     model itself and costs one pass instead of two.
     """
+    place_N = rows_BT.flatten().nonzero()[:, 0]
     if scale == 0.0:
-        hidden, head = hidden_and_head(model, ids_BT, attention_mask)
-        return head(hidden[rows_BT])
+        h_ND, head = hidden_at_and_head(model, ids_BT, place_N, attention_mask)
+        return head(h_ND)
     promptless_BT = ids_BT.masked_fill(prompt_BT, mask_id)
     both_mask = None if attention_mask is None else attention_mask.repeat(2, 1)
-    hidden, head = hidden_and_head(model, torch.cat([ids_BT, promptless_BT]), both_mask)
-    return guide(head(hidden[rows_BT.repeat(2, 1)]).chunk(2), scale)
+    both_M = torch.cat([place_N, place_N + ids_BT.numel()])
+    h_MD, head = hidden_at_and_head(model, torch.cat([ids_BT, promptless_BT]), both_M, both_mask)
+    return guide(head(h_MD).chunk(2), scale)
 
 
 def guide(branches: Sequence[Tensor], scale: float) -> Tensor:

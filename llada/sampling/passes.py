@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llada.errors import LladaError
-from llada.model import MaskPredictor, hidden_and_head
+from llada.model import MaskPredictor, hidden_at_and_head
 from llada.sampling.candidates import Head
 from llada.sampling.canvas import Canvas, ConfiguredPredictor
 from llada.sampling.config import SamplingConfig
@@ -49,16 +49,18 @@ class Passes:
             place_BL, slot_BN = place_BL.repeat(2, 1), slot_BN.repeat(2, 1)
         read_BN = place_BL.gather(1, slot_BN)
         if self._config.cache == "none":
-            hidden, head = hidden_and_head(self._model, ids_BT, mask_BT)
+            first_B1 = torch.arange(len(ids_BT), device=ids_BT.device)[:, None] * ids_BT.shape[1]
+            place_N = (first_B1 + read_BN).flatten()
+            h_ND, head = hidden_at_and_head(self._model, ids_BT, place_N, mask_BT)
+            return h_ND.view(*read_BN.shape, -1).chunk(self._branches), head
+        head = self._cached.head
+        window_BW = None
+        if step % (self._config.cache_refresh or self._config.steps):
+            window_BW = self._window(canvas, place_BL, block)
+            ids_BT, read_BN = ids_BT.gather(1, window_BW), slot_BN
         else:
-            head = self._cached.head
-            window_BW = None
-            if step % (self._config.cache_refresh or self._config.steps):
-                window_BW = self._window(canvas, place_BL, block)
-                ids_BT, read_BN = ids_BT.gather(1, window_BW), slot_BN
-            else:
-                self._cache.begin(len(ids_BT), mask_BT)
-            hidden = self._cached.hidden_cached(ids_BT, self._cache, window_BW)
+            self._cache.begin(len(ids_BT), mask_BT)
+        hidden = self._cached.hidden_cached(ids_BT, self._cache, window_BW)
         index_BND = read_BN[:, :, None].expand(-1, -1, hidden.shape[-1])
         return hidden.gather(1, index_BND).chunk(self._branches), head
 

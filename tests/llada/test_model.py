@@ -9,7 +9,7 @@ from torch import Tensor
 from llada.attention import rotary_angles
 from llada.config import PRESETS, ModelConfig
 from llada.errors import LladaError
-from llada.model import MaskPredictor, RMSNorm, hidden_and_head
+from llada.model import Block, MaskPredictor, RMSNorm, hidden_and_head, hidden_at_and_head
 
 IDS = torch.tensor([[11, 4, 13, 14, 4, 16], [21, 22, 4, 4, 25, 26]])
 
@@ -113,6 +113,29 @@ def test_head_on_some_rows_is_the_whole_head_on_those_rows(model: MaskPredictor)
     torch.testing.assert_close(head(hidden[rows]), model(IDS)[rows])
     hidden, head = hidden_and_head(lambda ids, attention_mask=None: model(ids), IDS)
     torch.testing.assert_close(head(hidden[rows]), model(IDS)[rows])
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_last_layer_spares_places_nobody_asks_for(model: MaskPredictor, padded: bool) -> None:
+    mask = None
+    if padded:
+        mask = torch.ones_like(IDS)
+        mask[0, :2] = 0
+    place_N = torch.tensor([IDS.numel() - 1, 3, 3, IDS.shape[1] + 1])  # any order, also twice
+    expected = model.hidden(IDS, mask).flatten(0, 1)[place_N]
+    seen = []
+    *_, last = model.model.transformer.blocks
+    assert isinstance(last, Block)
+    last.ff_out.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    h_ND, head = hidden_at_and_head(model, IDS, place_N, mask)
+    assert seen == [4]
+    torch.testing.assert_close(h_ND, expected)
+    torch.testing.assert_close(head(h_ND), model(IDS, mask).flatten(0, 1)[place_N])
+    h_ND, head = hidden_at_and_head(lambda ids, attention_mask: model(ids), IDS, place_N, mask)
+    torch.testing.assert_close(head(h_ND), model(IDS).flatten(0, 1)[place_N])
+    if padded:
+        with pytest.raises(IndexError):
+            model.hidden_at(IDS, torch.tensor([0]), mask)
 
 
 def test_norm_is_cast_back_before_the_weight() -> None:
