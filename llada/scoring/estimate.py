@@ -1,9 +1,9 @@
 """From the log-probabilities of hidden tokens to a likelihood and its error.
 
-Shapes: S samples, A answer length, K folds, F features of a hidden token. A plain estimate owes
+Shapes: S samples, A answer length, K decks, F features of a hidden token. A plain estimate owes
 most of its variance to *which* positions a sample hides, and beside what: tokens differ in
 difficulty, and are harder with their neighbours gone. What that costs is learnt from the other
-samples and taken out (a control variate, fitted across folds).
+samples and taken out (a control variate, fitted across decks of masks).
 """
 
 import math
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from llada.likelihood import Likelihood, standard_error
+from llada.scoring.masks import DECKS
 
-_FOLDS = 8
 # A position is fitted as if seen this much more often, at the average of all positions.
 _PRIOR = 2.0
 _RIDGE = 1e-3
@@ -24,8 +24,8 @@ def sample_values(log_p_SA: Tensor, masked_SA: Tensor) -> Tensor:
 
     log_p_SA is 0 where nothing is hidden. A sample that hides n tokens counts A/n * sum over hidden
     i of (log_p_i - f_i), plus the sum over all i of what f_i is on average when i is among n hidden
-    at random. The two parts with f cancel on average, whatever f is; it only must not have seen
-    this sample, so it comes from other folds.
+    at random. The two parts with f cancel on average, whatever f is, if it knows nothing of which
+    positions this sample hides: it comes from the samples of other decks.
     """
     samples, length = masked_SA.shape
     log_p_SA, count_S = log_p_SA.double(), masked_SA.sum(-1).double()
@@ -57,15 +57,15 @@ def _features(masked_SA: Tensor, count_S: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _slopes(log_p_SA: Tensor, weight_SA: Tensor, x_SAF: Tensor) -> Tensor:
-    """Return slope_SAF: least squares of each position over the samples outside this one's fold.
+    """Return slope_SAF: least squares of each position over the samples of the other decks.
 
     Samples weigh 1/n as in Eq. 6; a position leans to the fit of all positions together (ridge).
     """
-    fold_S = torch.arange(len(log_p_SA)) % _FOLDS
+    deck_S = torch.arange(len(log_p_SA)) % DECKS
 
     def others(products: Tensor) -> Tensor:
-        sums = torch.zeros(_FOLDS, *products.shape[1:], dtype=torch.float64)
-        sums.index_add_(0, fold_S, products)
+        sums = torch.zeros(DECKS, *products.shape[1:], dtype=torch.float64)
+        sums.index_add_(0, deck_S, products)
         return sums.sum(0) - sums
 
     wx_SAF = weight_SA[..., None] * x_SAF
@@ -78,7 +78,7 @@ def _slopes(log_p_SA: Tensor, weight_SA: Tensor, x_SAF: Tensor) -> Tensor:
     gram_KAFF = gram_KAFF + prior * common_KFF[:, None]
     target_KAF = target_KAF + prior * (common_KFF @ common_KF1)[:, None, :, 0]
     slope_KAF: Tensor = torch.linalg.solve(gram_KAFF, target_KAF)
-    return slope_KAF[fold_S]
+    return slope_KAF[deck_S]
 
 
 def mean(value_S: Tensor, fraction_S: Tensor) -> Likelihood:

@@ -1,6 +1,8 @@
 """The likelihood engine: exact where it says so, unbiased, and the same however it is packed."""
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -12,9 +14,10 @@ from torch import Tensor
 from llada.diffusion import log_likelihood
 from llada.errors import LladaError
 from llada.model import MaskPredictor
+from llada.noise import exact_count_mask
 from llada.scoring import Question, Scores, ScoringConfig, score
 from llada.scoring.estimate import sample_values
-from llada.scoring.masks import SharedNoise, every_mask, every_weight
+from llada.scoring.masks import DECKS, SharedNoise, dealt, every_mask, every_weight
 from llada.scoring.passes import Job, Row, distinct_rows, log_probabilities, packed
 from tests.llada.test_likelihood import exact
 
@@ -65,7 +68,7 @@ def test_the_estimate_is_unbiased_for_any_number_of_samples(model: MaskPredictor
     """By enumeration: two samples of an answer of three tokens, over all pairs of masks.
 
     Given its number of masks n, a sample hides each set of n with equal chance; the control
-    variate of either sample comes from the other alone.
+    variate of either sample comes from the other alone, whose deck is another.
     """
     answer = [21, 22, 23]
     masked_SA = every_mask(3)
@@ -186,8 +189,39 @@ def test_answers_of_a_question_share_their_noise(a: int, b: int, samples: int, s
     one, two = noise.masks(a, 0), noise.masks(b, 0)
     assert (one.sum(1) >= 1).all()
     assert ((one.sum(1) / a - two.sum(1) / b).abs() < 1 / min(a, b) + 1e-6).all()
+    for masked_SA in (one, two):  # no position is hidden again before its deck is used up
+        for deck in range(DECKS):
+            total_A = masked_SA[deck::DECKS].sum(0)
+            assert total_A.max() - total_A.min() <= 1
     if a == b:
         assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("counts", [[1, 1, 2], [2, 2, 2], [3, 1, 2], [2, 3, 3]])
+def test_every_hand_is_each_set_equally_often(counts: list[int]) -> None:
+    """By enumeration of all shuffles of a deck of three: what keeps the estimate unbiased."""
+    seen: list[Counter[frozenset[int]]] = [Counter() for _ in counts]
+    for shuffles in itertools.product(itertools.permutations(range(3)), repeat=len(counts)):
+        for number, hand in enumerate(dealt(counts, shuffles)):
+            assert len(set(hand)) == counts[number]
+            seen[number][frozenset(hand)] += 1
+    for count, sets in zip(counts, seen, strict=True):
+        assert len(sets) == math.comb(3, count)
+        assert len(set(sets.values())) == 1
+
+
+def test_dealt_masks_have_less_variance_than_drawn_ones() -> None:
+    """Tokens of a fixed difficulty each: 24 dealt samples against 24 drawn of like counts."""
+    difficulty_A = torch.linspace(-9, -1, 10, dtype=torch.float64)
+    rng = torch.Generator().manual_seed(0)
+    values: dict[str, list[Tensor]] = {"dealt": [], "drawn": []}
+    for seed in range(400):
+        masked_SA = SharedNoise(10, seed).extend(24).masks(10, 0)
+        drawn_SA = exact_count_mask(torch.rand(24, 10, generator=rng), masked_SA.sum(1))
+        for name, hidden_SA in (("dealt", masked_SA), ("drawn", drawn_SA)):
+            values[name].append((hidden_SA * difficulty_A / hidden_SA.sum(1)[:, None]).sum() * 10)
+    dealt_variance, drawn_variance = (torch.stack(values[name]).var() for name in values)
+    assert dealt_variance < 0.8 * drawn_variance
 
 
 def test_counts_of_any_first_samples_are_even() -> None:
