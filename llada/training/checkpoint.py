@@ -34,6 +34,8 @@ _PATIENCE_S = 1800.0
 Value = TypeVar("Value")
 Write = Callable[[Path], list[Path]]
 """Writes one rank's files into a folder and names them."""
+Snapshot = Callable[[], Write]
+"""Takes a copy of one rank's state, and returns what writes it."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +59,17 @@ class Checkpoints:
         self.passed_over: list[Path] = []
         """What `restore` found damaged; they no longer count when old ones are deleted."""
 
-    def save(self, step: int, write: Write, *, tokens: int = 0) -> None:
+    def save(self, step: int, snapshot: Snapshot, *, tokens: int = 0) -> None:
         """Begin to publish the state after `step` steps, and return while it is written.
 
-        At most one is under way: this waits for the one before. Older checkpoints go, as the
-        retention says, only after this one is complete.
+        At most one is under way: the snapshot is taken once the one before is written. Older
+        checkpoints go, as the retention says, only after this one is complete.
 
         Raises:
             CheckpointError: the one before could not be written.
         """
         self._join()
+        write = snapshot()
         self._saves += 1
         name = f"step-{step:06d}.{self._attempt}x{self._saves}"
         checkpoint = Checkpoint(self._root / name, step, self._world, tokens)

@@ -18,6 +18,7 @@ from llada.training import out_of_memory, zero_state
 from llada.training.batch import Batch
 from llada.training.config import TrainingConfig
 from llada.training.errors import TrainingError
+from llada.training.host_copy import HostCopy
 from llada.training.metrics import Measured
 from llada.training.objective import Objective
 from llada.training.state_files import read_state, write_state
@@ -71,6 +72,7 @@ class Engine:
                 config=_deepspeed_config(training, accumulation, _size(model)),
             )
         self._engine: Any = engine
+        self._host_copy = HostCopy()
 
     @property
     def device(self) -> torch.device:
@@ -123,14 +125,10 @@ class Engine:
     def snapshot(self) -> Callable[[Path], list[Path]]:
         """Copy this rank's weights and optimizer state to host memory; return what writes them.
 
-        The copy is all that training waits for; the writer may run on any thread, at any time.
+        The copy is all that training waits for; the writer may run on any thread, but must have
+        finished before the next snapshot is taken.
         """
-        copies = [
-            fragment._replace(
-                parts={part: tensor.to("cpu", copy=True) for part, tensor in fragment.parts.items()}
-            )
-            for fragment in zero_state.fragments(self._engine)
-        ]
+        copies = self._host_copy.take(zero_state.fragments(self._engine))
         count, rank = zero_state.updates(self._engine), dist.get_rank()
         return lambda folder: write_state(folder, rank, copies, updates=count)
 

@@ -76,7 +76,7 @@ def _go_on(job: TrainingJob, rows: _Rows, checkpoints: Checkpoints, attempt: str
             if stopped or _checkpoint_is_due(done, training, course):
                 record.sync()
                 began = time.perf_counter()
-                checkpoints.save(done, engine.snapshot(), tokens=tokens)
+                checkpoints.save(done, engine.snapshot, tokens=tokens)
                 held_up = time.perf_counter() - began
             if stopped:
                 break

@@ -13,6 +13,7 @@ from torch._C._distributed_c10d import HashStore
 
 from llada.training.checkpoint import (
     Checkpoints,
+    Write,
     claim_folder,
     complete_checkpoints,
     write_once,
@@ -55,7 +56,7 @@ def save(root: Path, *steps: int, retention: RetentionConfig = TWO, each: int = 
     folders = []
     for step in steps:
         state.value = step
-        checkpoints.save(step, state.snapshot(), tokens=step * each)
+        checkpoints.save(step, state.snapshot, tokens=step * each)
         last = checkpoints.wait()
         assert last is not None
         assert last.tokens == step * each
@@ -114,7 +115,7 @@ def test_a_rejected_checkpoint_does_not_count_as_one_of_the_two(tmp_path: Path) 
     damage(second, "changed")
     checkpoints, state = Checkpoints(tmp_path), Counter()
     checkpoints.restore(state.load)
-    checkpoints.save(200, state.snapshot())
+    checkpoints.save(200, state.snapshot)
     again = checkpoints.wait()
     assert again is not None
     assert sorted(tmp_path.glob("step-*")) == sorted([first, again.folder])
@@ -128,7 +129,7 @@ def test_what_fails_in_the_background_is_raised_at_the_next_step(tmp_path: Path)
         raise OSError("disk full")
 
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(200, crash)
+    checkpoints.save(200, lambda: crash)
     with pytest.raises(CheckpointError, match=r"disk full; make room.*run again"):
         checkpoints.wait()
     with pytest.raises(CheckpointError, match="disk full"):
@@ -142,13 +143,17 @@ def test_what_fails_in_the_background_is_raised_at_the_next_step(tmp_path: Path)
 def test_saving_returns_while_the_files_are_written_from_the_state_of_then(tmp_path: Path) -> None:
     checkpoints, state, go = Checkpoints(tmp_path), Counter(), threading.Event()
     state.value = 100
-    write = state.snapshot()
 
-    def slowly(folder: Path) -> list[Path]:
-        assert go.wait(timeout=20)
-        return write(folder)
+    def slow() -> Write:
+        write = state.snapshot()
 
-    checkpoints.save(100, slowly)
+        def slowly(folder: Path) -> list[Path]:
+            assert go.wait(timeout=20)
+            return write(folder)
+
+        return slowly
+
+    checkpoints.save(100, slow)
     state.value = 101  # training goes on
     assert complete_checkpoints(tmp_path) == []
     checkpoints.check()

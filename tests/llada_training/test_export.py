@@ -50,7 +50,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     claim_folder(root, job.identity())
     kept = Checkpoints(root, RetentionConfig(last=3))
     for step in (4, 8, 12):
-        kept.save(step, partial(write_cut, step), tokens=step)
+        kept.save(step, partial(partial, write_cut, step), tokens=step)
         kept.wait()
     texts = ["a text to learn a few merges from, and another one"] * 3
     Tokenizer.train(texts, vocab_size=290).save(root)
