@@ -1,8 +1,9 @@
 """What the faster modes of sampling cost in accuracy, on a small model trained here.
 
     python benchmarks/parallel_decoding.py --model FOLDER [--train-steps 500] [--problems 128]
-    python benchmarks/parallel_decoding.py --model FOLDER --device cuda --operations 4 --modulus 5 \
-        --width 256 --layers 6 --examples 100000 --batch 256 --train-steps 6000 --problems 2048
+    python benchmarks/parallel_decoding.py --model FOLDER --device cuda --operations 3 \
+        --modulus 5 --width 256 --layers 6 --examples 200000 --batch 512 --peak 1e-3 \
+        --train-steps 4500 --problems 1024 --timed 8
 
 Trains a model on graded arithmetic (llada/benchmarks/igsm.py), if FOLDER holds none, and solves the
 same held-out problems in every mode. Right answers are counted over all of them, many a batch;
@@ -151,9 +152,9 @@ def batches(
 ) -> Iterator[tuple[Tensor, int]]:
     """Yield batches of prompts of one length, with answers filled up with the end of text."""
     by_length: defaultdict[int, list[list[int]]] = defaultdict(list)
-    for example in examples:
-        prompt = prompt_ids(example, tokenizer)
-        answer = tokenizer.encode(igsm.response(example))[: length - 1]
+    answers = tokenizer.encode_batch([igsm.response(example) for example in examples])
+    for prompt, whole in zip(prompts_of(examples, tokenizer), answers, strict=True):
+        answer = whole[: length - 1]
         fill = [tokenizer.special.eos] * (length - len(answer))
         by_length[len(prompt)].append([*prompt, *answer, *fill])
     rng = random.Random(0)
@@ -167,14 +168,15 @@ def batches(
             yield torch.tensor(rows), prompt_length
 
 
-def prompt_ids(example: igsm.Example, tokenizer: Tokenizer) -> list[int]:
-    return [tokenizer.special.bos, *tokenizer.encode(igsm.prompt(example) + "\n")]
+def prompts_of(examples: list[igsm.Example], tokenizer: Tokenizer) -> list[list[int]]:
+    texts = [igsm.prompt(example) + "\n" for example in examples]
+    return [[tokenizer.special.bos, *ids] for ids in tokenizer.encode_batch(texts)]
 
 
 def compare(model: MaskPredictor, tokenizer: Tokenizer, options: argparse.Namespace) -> None:
     """Solve the same problems in every mode: all in batches, left-padded, and some alone."""
     examples = igsm.examples(problems(options), options.problems, seed=1, split="eval")
-    prompts = [prompt_ids(example, tokenizer) for example in examples]
+    prompts = prompts_of(examples, tokenizer)
     longest = max(map(len, prompts))
     pads = [longest - len(prompt) for prompt in prompts]
     eos, timed, length = tokenizer.special.eos, options.timed, answer_length(options)

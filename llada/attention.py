@@ -3,6 +3,8 @@
 Shapes: B batch, L sequence, H heads, K key/value heads, E head width.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (its usual name)
@@ -97,6 +99,7 @@ def _attend_segments(
         from torch.nn.attention.varlen import varlen_attn
 
         q_NHE, k_NKE, v_NKE = (row[0].transpose(0, 1) for row in (q_1HNE, k_1KNE, v_1KNE))
+        grouped: dict[str, Any] = {"enable_gqa": True} if k_1KNE.shape[1] != q_1HNE.shape[1] else {}
         mixed_NHE = varlen_attn(
             q_NHE,
             k_NKE,
@@ -106,7 +109,7 @@ def _attend_segments(
             segments.longest,
             segments.longest,
             window_size=(-1, 0 if causal else -1),
-            enable_gqa=k_1KNE.shape[1] != q_1HNE.shape[1],
+            **grouped,  # by older releases of torch unknown
         )
         assert isinstance(mixed_NHE, Tensor)
         return mixed_NHE.transpose(0, 1)[None]
