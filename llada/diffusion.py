@@ -14,7 +14,7 @@ from llada.autoregressive import require_causal
 from llada.errors import LladaError
 from llada.head_loss import weighted_cross_entropy
 from llada.likelihood import Likelihood, log_likelihood
-from llada.model import MaskPredictor, Predictor, hidden_and_head
+from llada.model import MaskPredictor, Predictor, hidden_at_and_head
 from llada.noise import EPS, mask_probability
 
 __all__ = [
@@ -95,9 +95,10 @@ def masked_losses(
     chunk_rows: int | None = CHUNK_ROWS,
 ) -> MaskedLosses:
     """Return `weighted_masked_loss` and what it sums, in the order of the masked positions."""
-    hidden_BLD, head = hidden_and_head(model, noisy_BL, attention_mask)
-    precision = torch.promote_types(hidden_BLD.dtype, torch.float32)
-    hidden_MD, target_M = hidden_BLD[masked_BL], targets_BL[masked_BL]
+    place_M = masked_BL.flatten().nonzero()[:, 0]
+    hidden_MD, head = hidden_at_and_head(model, noisy_BL, place_M, attention_mask)
+    precision = torch.promote_types(hidden_MD.dtype, torch.float32)
+    target_M = targets_BL[masked_BL]
     weight_M = weight_BL[masked_BL].to(precision)
     if isinstance(model, MaskPredictor) and chunk_rows is not None and torch.is_grad_enabled():
         return MaskedLosses(

@@ -190,9 +190,13 @@ class MaskPredictor(nn.Module):
     ) -> Tensor:
         """Return h_ND at some places of the flattened batch: `hidden(...).flatten(0, 1)[place_N]`.
 
-        The last layer mixes all tokens but computes on only for these. A place that is padding
-        raises an error of the index, since nothing is computed there.
+        The last layer mixes all tokens but computes on only for these, unless it is compiled: how
+        many are asked for differs from call to call, and every number would be compiled anew. A
+        place that is padding raises an error of the index, since nothing is computed there.
         """
+        *_, last = self.model.transformer.blocks
+        if last._compiled_call_impl is not None:
+            return self.hidden(ids_BL, attention_mask).flatten(0, 1)[place_N]
         position_L = self._positions(ids_BL)
         if attention_mask is None:
             return self._layers(ids_BL, position_L, None, place_N)

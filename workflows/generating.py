@@ -129,13 +129,22 @@ def judge(
     cfg: float,
     seed: int,
 ) -> list[Judged]:
-    """Return the answers, the likeliest first."""
+    """Return the answers, the likeliest first.
+
+    Prompt and answer are encoded apart, so that no token straddles the border between them. Without
+    a chat, spaces at the end of the prompt are read as the beginning of each answer, where words
+    have them in the text that models learn from (as common harnesses do).
+    """
     tokenizer = pretrained.tokenizer
-    before = tokenizer.encode(prompt)
+    spaces = ""
     if chat:
         dialogue = [Message(role="user", content=prompt)]
         before = render(dialogue, tokenizer, add_generation_prompt=True)
-    encoded = [tokenizer.encode(answer) for answer in answers]
+    else:
+        told = prompt.rstrip(" ")
+        spaces = prompt[len(told) :]
+        before = tokenizer.encode(told)
+    encoded = [tokenizer.encode(spaces + answer) for answer in answers]
     _check_length(pretrained, len(before), max(map(len, encoded)))
     [scores] = score(
         pretrained.model,

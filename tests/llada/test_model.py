@@ -138,6 +138,18 @@ def test_the_last_layer_spares_places_nobody_asks_for(model: MaskPredictor, padd
             model.hidden_at(IDS, torch.tensor([0]), mask)
 
 
+def test_a_compiled_last_layer_computes_all_places(config: ModelConfig) -> None:
+    """Or it would be compiled anew for every number of places."""
+    model = MaskPredictor(config).requires_grad_(False)
+    expected = model.hidden_at(IDS, torch.tensor([1, 4]))
+    *_, last = model.model.transformer.blocks
+    last.compile(backend="eager", dynamic=False)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for count in (1, 2):
+            h_ND = model.hidden_at(IDS, torch.tensor([1, 4])[:count])
+            torch.testing.assert_close(h_ND, expected[:count])
+
+
 def test_norm_is_cast_back_before_the_weight() -> None:
     norm = RMSNorm(512, 1e-5).to(torch.bfloat16)
     rng = torch.Generator().manual_seed(0)

@@ -78,6 +78,16 @@ def test_what_cannot_be_generated_is_said(folder: Path, arguments: list[str], sa
     assert says in str(done.exception)
 
 
+def test_a_space_before_the_answer_belongs_to_it(folder: Path) -> None:
+    """Trap 20: words follow a space in the text that models learn from."""
+    asked = ["likelihood", "--model", folder, "--samples", "4", "--json"]
+    one = json.loads(printed(*asked, "--prompt", "The cat ", "--answer", "on the mat"))
+    two = json.loads(printed(*asked, "--prompt", "The cat", "--answer", " on the mat"))
+    assert one[0]["answer"] == "on the mat"
+    del one[0]["answer"], two[0]["answer"]
+    assert one == two
+
+
 def test_likelihoods_are_ranked(folder: Path) -> None:
     answers = [" on the mat", "猫猫"]
     common = ["likelihood", "--model", folder, "--prompt", "The cat", "--samples", "4"]
