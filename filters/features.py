@@ -5,6 +5,7 @@ formulas as in datatrove 0.10.1), computed once; rules are then thresholds on th
 A ratio of nothing (no words, no lines) is 0.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters.errors import unknown
+from filters.kernels import parts
 from filters.kernels.characters import table
 from filters.lang_scripts import scripts_of
 from filters.openings import DERIVED, derived
@@ -85,32 +88,60 @@ SCHEMA: Final = pa.schema(
 )
 """What `compute` returns; the last two are what a limit may depend on."""
 
+_OF_LANGUAGE: Final = ("language_stop_words", "language_script", "route")
+_PARTS: Final = {
+    parts.NONE: ("characters", "chunk_cuts", "unmeasured_bytes", "language_script"),
+    parts.WORDS: ("tokens", "words", "mean_word_length", "alphabetic_token_ratio", "stop_words"),
+    parts.SYMBOLS: (
+        "hash_ratio", "ellipsis_ratio", "bullet_line_ratio", "ellipsis_line_ratio", "lines",
+    ),
+    parts.REPEATED_SPANS: (
+        "repeated_paragraph_ratio", "repeated_paragraph_character_ratio",
+        "repeated_line_ratio", "repeated_line_character_ratio",
+    ),
+    parts.TOP_GRAMS: tuple(name for name in FEATURES if name.startswith("top_")),
+    parts.REPEATED_GRAMS: tuple(f"repeated_{n}_gram_character_ratio" for n in range(5, 11)),
+    parts.C4: tuple(name for name in FEATURES if name.startswith("c4_")),
+    parts.STOP_LISTS: ("language_stop_words",),
+}  # fmt: skip
+_PART_OF: Final = {name: part for part, names in _PARTS.items() for name in names}
+"""Which part of the pass finds a statistic; those that are not here come with parts.LINES."""
+
 
 def compute(
     texts: pa.Array | pa.ChunkedArray,
     words: str = "unicode",
     languages: pa.Array | pa.ChunkedArray | None = None,
+    names: Collection[str] = SCHEMA.names,
 ) -> pa.Table:
-    """Return the statistics of N texts: N rows, the columns of SCHEMA.
+    """Return the statistics of N texts: N rows, the columns of SCHEMA, or those of `names`.
 
     `texts` are strings without nulls (FilterError); `languages` their codes, of lid.176 or as
-    lang_Script, null where not known. Time is linear in the size of the texts whatever they hold,
-    memory is bounded (PART_BYTES, MOST_BYTES); one thread, and the interpreter lock is free
-    meanwhile. The first call of a process loads the compiled kernels.
+    lang_Script, null where not known. Parts of the pass that no name asks for are left out. Time
+    is linear in the size of the texts whatever they hold, memory is bounded (PART_BYTES,
+    MOST_BYTES); one thread, and the interpreter lock is free meanwhile. The first call of a process
+    loads the compiled kernels.
     """
     check_words(words)
+    for name in names:
+        if name not in SCHEMA.names:
+            raise unknown("statistic", name, SCHEMA.names)
+    schema = pa.schema([field for field in SCHEMA if field.name in names])
     arrays = chunks(texts)
     if languages is None:
         languages = pa.nulls(sum(map(len, arrays)), pa.string())
     tables, at = [], 0
     for array in arrays:
-        scripts = scripts_of(languages.slice(at, len(array)), array)
+        scripts = pa.nulls(len(array), pa.string())
+        if any(name in names for name in _OF_LANGUAGE):
+            scripts = scripts_of(languages.slice(at, len(array)), array)
         at += len(array)
         first = 0
         for part in TextBatch.of(array).parts(PART_BYTES):
-            tables.append(_table(*_beginnings(part), scripts.slice(first, len(part)), words))
+            found = _table(*_beginnings(part), scripts.slice(first, len(part)), words, schema)
+            tables.append(found)
             first += len(part)
-    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def _beginnings(batch: TextBatch) -> tuple[TextBatch, npt.NDArray[np.int64]]:
@@ -124,16 +155,25 @@ def _beginnings(batch: TextBatch) -> tuple[TextBatch, npt.NDArray[np.int64]]:
 
 
 def _table(
-    batch: TextBatch, unmeasured: npt.NDArray[np.int64], scripts: pa.Array, words: str
+    batch: TextBatch,
+    unmeasured: npt.NDArray[np.int64],
+    scripts: pa.Array,
+    words: str,
+    schema: pa.Schema,
 ) -> pa.Table:
     from filters.kernels.statistics import batch_statistics  # numba takes a second to import
     from filters.kernels.stop_words import NONE
     from filters.stop_lists import stop_lists
 
+    wanted = 0
+    for name in schema.names:
+        wanted |= _PART_OF.get(name, parts.LINES)
     gopher = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.int64)
-    lists = stop_lists(scripts.to_pylist())
-    given, cuts = _given_words(batch, words)
-    rows = batch_statistics(batch.data, batch.offsets, table(), gopher, lists, given)
+    listed = scripts if wanted & parts.STOP_LISTS else pa.nulls(len(scripts), pa.string())
+    lists = stop_lists(listed.to_pylist())
+    asks = wanted & parts.NEED_TOKENS or "chunk_cuts" in schema.names
+    given, cuts = _given_words(batch, words if asks else "unicode")
+    rows = batch_statistics(batch.data, batch.offsets, table(), gopher, lists, given, wanted)
     columns = {
         name: pa.array(values.astype(kind.to_pandas_dtype(), copy=False))
         for (name, kind), values in zip(FEATURES.items(), rows, strict=True)
@@ -141,12 +181,15 @@ def _table(
     columns["language_stop_words"] = pc.if_else(
         pa.array(lists.of_document != NONE), columns["language_stop_words"], None
     )
-    columns |= derived(batch, columns)
     columns["chunk_cuts"] = pa.array(cuts)
     columns["unmeasured_bytes"] = pa.array(unmeasured)
     columns["language_script"] = scripts
-    columns["route"] = _routes(columns["code_character_ratio"], columns["command_ratio"], scripts)
-    return pa.table(columns, schema=SCHEMA)
+    if any(name in DERIVED for name in schema.names):
+        columns |= derived(batch, columns)
+    if "route" in schema.names:
+        code, commands = columns["code_character_ratio"], columns["command_ratio"]
+        columns["route"] = _routes(code, commands, scripts)
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
 def _given_words(batch: TextBatch, words: str) -> tuple["GivenWords", npt.NDArray[np.int64]]:

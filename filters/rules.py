@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -174,17 +174,25 @@ class RuleSet:
                 f"documents lack the column {', '.join(missing)} (found: "
                 f"{', '.join(documents.column_names) or 'none'}); rename or add it first"
             )
-        return split(documents, self.verdicts(self.statistics(documents)))
+        asked = {rule.feature for rule in self.rules} | {
+            rule.by for rule in self.rules if rule.limits
+        }
+        names = {"characters", *asked.intersection(features.SCHEMA.names)}  # one, to have rows
+        return split(documents, self.verdicts(self._measured(documents, names)))
 
     def statistics(self, documents: pa.Table) -> pa.Table:
         """Return what the rules are about: features.SCHEMA, and language_score where there is one.
 
-        The column `language` (codes of lid.176, or lang_Scripts) is read where it is present.
+        The column `language` (codes of lid.176, or lang_Scripts) is read where it is present. All
+        of them, so that other rules can be held against what is stored; `judge` finds its own.
         """
+        return self._measured(documents, features.SCHEMA.names)
+
+    def _measured(self, documents: pa.Table, names: Collection[str]) -> pa.Table:
         languages = documents["language"] if "language" in documents.column_names else None
         if self.language is not None:
             languages = pa.array([self.language] * documents.num_rows, pa.string())
-        statistics = features.compute(documents["text"], self.words, languages)
+        statistics = features.compute(documents["text"], self.words, languages, names)
         if "language_score" in documents.column_names:
             statistics = statistics.append_column("language_score", documents["language_score"])
         return statistics

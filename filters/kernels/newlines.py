@@ -1,7 +1,7 @@
 r"""A compiled pass over the characters of one document and its lines between "\n".
 
 FineWeb's line statistics (arXiv 2406.17557, 3.6; formulas as in datatrove's FineWebQualityFilter,
-0.10.1), the repeated lines of Gopher, and what the characters are.
+0.10.1), and what the characters are.
 """
 
 import numpy as np
@@ -25,9 +25,6 @@ _ONE = np.uint64(1)
     MARKED,  # of these, those that end in a terminal mark
     SHORT,  # and those of at most SHORT_LINE characters
     REPEATED,  # characters of those that repeat an earlier one
-    SPANS,  # of re.split("\n+", text)
-    REPEATED_SPANS,
-    REPEATED_SPAN_CHARACTERS,
     LONGEST,  # line, in characters
     ALPHABETIC,
     DIGITS,
@@ -35,20 +32,16 @@ _ONE = np.uint64(1)
     PUNCTUATION,
     CODE,  # characters that are frequent in code and rare in prose
     COMMANDS,  # a backslash before an ASCII letter, as in LaTeX
-) = range(16)
+) = range(13)
 
 
 @compiled
 def newline_counts(data: Bytes, begin: int, end: int, properties: Bytes) -> Integers:
-    """Return the counts of one document, int64[16], in the places named above."""
-    counts = np.zeros(16, dtype=np.int64)
+    """Return the counts of one document, int64[13], in the places named above."""
+    counts = np.zeros(13, dtype=np.int64)
     for at in range(begin, end):
         counts[NEWLINES] += data[at] == _NEWLINE
     keys = np.zeros(table_size(counts[NEWLINES] + 1), dtype=np.uint64)
-    leading = begin == end or data[begin] == _NEWLINE
-    trailing = begin < end and data[end - 1] == _NEWLINE
-    counts[SPANS] = integer(leading) + integer(trailing)
-    counts[REPEATED_SPANS] = integer(leading and trailing)
     counts[CHARACTERS] = counts[WHITE_SPACE] = counts[NEWLINES]
     at = begin
     while at < end:
@@ -81,16 +74,11 @@ def _count_line(  # noqa: PLR0917
         hashed = hashed * _BASE + np.uint64(code) + _ONE
         length += 1
         at += width
-    if at > begin:
-        repeats = seen_before(keys, hashed)
-        counts[SPANS] += 1
-        counts[REPEATED_SPANS] += repeats
-        counts[REPEATED_SPAN_CHARACTERS] += length * repeats
-        if spaces < length:
-            counts[LINES] += 1
-            counts[MARKED] += bits & TERMINAL != 0
-            counts[SHORT] += length <= SHORT_LINE
-            counts[REPEATED] += length * repeats
+    if spaces < length:
+        counts[LINES] += 1
+        counts[MARKED] += bits & TERMINAL != 0
+        counts[SHORT] += length <= SHORT_LINE
+        counts[REPEATED] += length * seen_before(keys, hashed)
     counts[CHARACTERS] += length
     counts[LONGEST] = max(counts[LONGEST], length)
     counts[ALPHABETIC] += alphabetic

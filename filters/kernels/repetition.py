@@ -7,9 +7,20 @@ Gopher's Table A1 (arXiv 2112.11446). Two texts are equal here when their 64-bit
 import numpy as np
 
 from filters.kernels.compiled import compiled, integer
-from filters.kernels.words import Bytes, Hashes, Integers, count_characters, hash_bytes, mix
+from filters.kernels.words import (
+    Bytes,
+    Hashes,
+    Integers,
+    count_characters,
+    eight_bytes,
+    hash_wide,
+    mix,
+)
 
 _NEWLINE = 10
+_NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
+_ONES = np.uint64(0x0101010101010101)
+_HIGHEST_BITS = np.uint64(0x8080808080808080)
 _JOIN = np.uint64(0xC2B2AE3D27D4EB4F)
 _SPREAD = np.uint64(0x9FB21C651E98DF25)
 _HIGH = np.uint64(32)
@@ -52,6 +63,19 @@ def seen_before(keys: Hashes, key: np.uint64) -> bool:
 
 
 @compiled
+def next_newline(data: Bytes, at: int, end: int) -> int:
+    """Return where the next line break is from `at`, or `end`."""
+    while at + 8 <= end:
+        word = eight_bytes(data, at) ^ _NEWLINES
+        if (word - _ONES) & ~word & _HIGHEST_BITS:  # a byte of it is 0
+            break
+        at += 8
+    while at < end and data[at] != _NEWLINE:
+        at += 1
+    return at
+
+
+@compiled
 def repeated_spans(data: Bytes, begin: int, end: int, newlines: int) -> tuple[int, int, int]:
     r"""Return the spans of a text, how many repeat an earlier one, and their characters.
 
@@ -64,8 +88,7 @@ def repeated_spans(data: Bytes, begin: int, end: int, newlines: int) -> tuple[in
     spans, repeats, characters = 0, 0, 0
     start, at = begin, begin
     while True:
-        while at < end and data[at] != _NEWLINE:
-            at += 1
+        at = next_newline(data, at, end)
         stop = at
         while at < end and data[at] == _NEWLINE:
             at += 1
@@ -74,7 +97,7 @@ def repeated_spans(data: Bytes, begin: int, end: int, newlines: int) -> tuple[in
                 continue
             stop = at
         spans += 1
-        if seen_before(keys, hash_bytes(data, start, stop)):
+        if seen_before(keys, hash_wide(data, start, stop)):
             repeats += 1
             characters += count_characters(data, start, stop)
         start = at
@@ -82,7 +105,7 @@ def repeated_spans(data: Bytes, begin: int, end: int, newlines: int) -> tuple[in
             break
     if stop < end:  # a separator at the very end is followed by one more, empty span
         spans += 1
-        repeats += seen_before(keys, hash_bytes(data, end, end))
+        repeats += seen_before(keys, hash_wide(data, end, end))
     return spans, repeats, characters
 
 

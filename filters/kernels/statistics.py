@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from filters.kernels import newlines
+from filters.kernels import newlines, parts
 from filters.kernels.c4_lines import c4_counts
 from filters.kernels.characters import ALPHA, PUNCTUATION_BIT
 from filters.kernels.compiled import compiled, integer
@@ -23,12 +23,14 @@ from filters.kernels.words import (
     Bytes,
     Hashes,
     Integers,
+    count_characters,
     word_facts,
     word_spans,
 )
 
 Statistics = npt.NDArray[np.float64]
 STATISTICS = 43
+GRAMS = parts.TOP_GRAMS | parts.REPEATED_GRAMS | parts.STOP_LISTS
 
 
 class GivenWords(NamedTuple):
@@ -52,27 +54,38 @@ def batch_statistics(  # noqa: PLR0917
     stop_words: Integers,
     lists: StopLists,
     words: GivenWords,
+    wanted: int,
 ) -> Statistics:
     """Return the statistics of N documents, float64[STATISTICS, N]; features.py names the rows.
 
     `offsets` are N + 1 positions in `data`; `stop_words` are packed as in `packed`; `words` are
-    the spans of every document where another definition of words gave them, else `NO_WORDS`.
+    the spans of every document where another definition of words gave them, else `NO_WORDS`;
+    `wanted` are bits of parts.py: rows of no wanted part hold nothing of use.
     """
     table = np.zeros((STATISTICS, offsets.size - 1), dtype=np.float64)
     for document in range(offsets.size - 1):
         begin, end = offsets[document], offsets[document + 1]
-        starts, stops = _words(data, begin, end, properties, words, document)
-        hashes, powers, lengths, facts = word_facts(data, starts, stops, properties)
         column = table[:, document]
-        counts = newline_counts(data, begin, end, properties)
-        _word_statistics(column, lengths, facts)
-        column[9] = _distinct_stop_words(data, starts, stops, stop_words)
-        _line_statistics(column, counts)
-        _symbol_statistics(column, data, begin, end, properties)
-        _span_statistics(column, data, begin, end, properties)
-        column[24:30] = c4_counts(data, begin, end, properties)
-        _character_statistics(column, counts)
-        _gram_statistics(column, hashes, powers, lengths, lists, lists.of_document[document])
+        column[0] = count_characters(data, begin, end)
+        if wanted & parts.NEED_TOKENS:
+            starts, stops = _words(data, begin, end, properties, words, document)
+            hashes, powers, lengths, facts = word_facts(data, starts, stops, properties)
+            _word_statistics(column, lengths, facts)
+            if wanted & parts.WORDS:
+                column[9] = _distinct_stop_words(data, starts, stops, stop_words)
+            if wanted & GRAMS:
+                stop_list = lists.of_document[document]
+                _gram_statistics(column, hashes, powers, lengths, lists, stop_list)
+        if wanted & parts.SYMBOLS:
+            _symbol_statistics(column, data, begin, end, properties)
+        if wanted & parts.LINES:
+            counts = newline_counts(data, begin, end, properties)
+            _line_statistics(column, counts)
+            _character_statistics(column, counts)
+        if wanted & parts.REPEATED_SPANS:
+            _span_statistics(column, data, begin, end, properties)
+        if wanted & parts.C4:
+            column[24:30] = c4_counts(data, begin, end, properties)
     return table
 
 
@@ -144,9 +157,6 @@ def _symbol_statistics(
 
 @compiled
 def _line_statistics(column: Statistics, counts: Integers) -> None:
-    column[0] = counts[newlines.CHARACTERS]
-    column[13] = ratio(counts[newlines.REPEATED_SPANS], counts[newlines.SPANS])
-    column[14] = ratio(counts[newlines.REPEATED_SPAN_CHARACTERS], counts[newlines.CHARACTERS])
     column[30] = ratio(counts[newlines.MARKED], counts[newlines.LINES])
     column[31] = ratio(counts[newlines.SHORT], counts[newlines.LINES])
     inside = counts[newlines.CHARACTERS] - counts[newlines.NEWLINES]
@@ -173,10 +183,12 @@ def _character_statistics(column: Statistics, counts: Integers) -> None:
 def _span_statistics(
     column: Statistics, data: Bytes, begin: int, end: int, properties: Bytes
 ) -> None:
+    characters = integer(column[0])
     first, last = strip(data, begin, end, properties)
     paragraphs, repeats, repeated = repeated_spans(data, first, last, 2)
-    column[11] = ratio(repeats, paragraphs)
-    column[12] = ratio(repeated, integer(column[0]))
+    column[11], column[12] = ratio(repeats, paragraphs), ratio(repeated, characters)
+    lines, repeats, repeated = repeated_spans(data, begin, end, 1)
+    column[13], column[14] = ratio(repeats, lines), ratio(repeated, characters)
 
 
 @compiled

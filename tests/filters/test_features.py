@@ -40,6 +40,27 @@ def test_statistics_equal_the_oracle(cases: list[tuple[str, str | None]]) -> Non
         assert_equal(row, oracle.statistics(text, script))
 
 
+@given(
+    st.lists(any_text | crafted_text | crafted_lines, max_size=3),
+    st.sets(st.sampled_from(features.SCHEMA.names), min_size=1, max_size=6),
+)
+def test_statistics_that_are_asked_for_are_those_of_all(texts: list[str], names: set[str]) -> None:
+    arrays = pa.array(texts, pa.large_string()), pa.array(["th"] * len(texts), pa.string())
+    every = features.compute(arrays[0], languages=arrays[1])
+    asked = features.compute(arrays[0], languages=arrays[1], names=names)
+    assert asked.column_names == [name for name in features.SCHEMA.names if name in names]
+    assert asked.equals(every.select(asked.column_names))
+
+
+def test_every_statistic_alone_equals_the_oracle() -> None:
+    text = (PROSE + "\n\n• the same line again...\n") * 2 + "\\frac{1} #"
+    expected = oracle.statistics(text, "eng_Latn")
+    texts, languages = pa.array([text]), pa.array(["en"])
+    for name in features.SCHEMA.names:
+        (row,) = features.compute(texts, languages=languages, names=[name]).to_pylist()
+        assert row == {name: expected[name]}
+
+
 @pytest.mark.parametrize("text", ODD_TEXTS)
 def test_odd_texts_equal_the_oracle(text: str) -> None:
     (row,) = features.compute(pa.array([text], pa.large_string())).to_pylist()
@@ -77,6 +98,11 @@ def test_an_unbroken_megabyte_takes_linear_time(name: str) -> None:
 def test_an_unknown_word_definition_says_what_is_allowed(words: str) -> None:
     with pytest.raises(FilterError, match="allowed: spacy, unicode"):
         features.compute(pa.array(["x"]), words=words)
+
+
+def test_an_unknown_statistic_says_what_is_allowed() -> None:
+    with pytest.raises(FilterError, match=r"unknown statistic 'word'.*did you mean 'words'"):
+        features.compute(pa.array(["x"]), names=["word"])
 
 
 def test_importing_filters_leaves_numba_alone() -> None:

@@ -61,6 +61,12 @@ def test_a_verdict_is_the_first_failing_rule_with_its_value_and_limit(texts: lis
         }
 
 
+def test_rules_on_the_language_alone_judge_rows() -> None:
+    table = documents(PROSE, "").append_column("language_score", pa.array([0.5, 0.9]))
+    kept, _ = RuleSet("sure", (Rule("sure", "language_score", "below", 0.7),)).judge(table)
+    assert kept["doc_id"].to_pylist() == ["d1"]
+
+
 def test_a_value_at_the_limit_is_kept() -> None:
     values = np.array([0.1, 0.2, 0.3, math.nan])
     assert Rule("r", "f", "above", 0.2).fails(values, 0.2).tolist() == [False, False, True, False]
