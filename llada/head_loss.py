@@ -63,4 +63,6 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         """Scale what the forward pass found by the gradient of the sum."""
         d_hidden_MD, d_weight_VD = ctx.saved_tensors
         (scale, _) = outer
-        return d_hidden_MD * scale, d_weight_VD * scale, None, None, None
+        # In place: a copy of the head's gradient would be the largest tensor of a step. A second
+        # backward pass is refused by autograd, which sees that what it saved has changed.
+        return d_hidden_MD.mul_(scale), d_weight_VD.mul_(scale), None, None, None

@@ -108,11 +108,13 @@ def block_activations(model: ModelConfig, precision: Precision) -> int:
 def logits(model: ModelConfig, setting: Setting, length: int) -> float:
     """Return the bytes of the logits alive at once, at worst: every position masked.
 
-    Stages 1 and 2 take masked rows through the head `CHUNK_ROWS` at a time; stage 3, where a call
-    of the head is a collective, takes all at once. Each logit exists as the head's word and, in
-    float32, as logit, log-probability and gradient.
+    Stages 1 and 2 take masked rows through the head `CHUNK_ROWS` at a time, and take the gradients
+    of the head and of its rows along (llada/head_loss.py), which wait for the backward pass. Stage
+    3, where a call of the head is a collective, takes all rows at once. Each logit exists as the
+    head's word and, in float32, as logit, log-probability and gradient.
     """
-    rows = setting.micro_batch_size * length
+    rows, word, gradients = setting.micro_batch_size * length, _WORD[setting.precision], 0
     if setting.zero_stage < _SHARDS_WEIGHTS:
+        gradients = (rows + model.vocab_size) * model.d_model * word
         rows = min(rows, CHUNK_ROWS)
-    return float(rows * model.vocab_size * (_WORD[setting.precision] + 12))
+    return float(rows * model.vocab_size * (word + 12) + gradients)

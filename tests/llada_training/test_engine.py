@@ -10,7 +10,7 @@ from llada.config import ModelConfig
 from llada.model import MaskPredictor
 from llada.training.batch import PretrainData
 from llada.training.config import TrainingConfig
-from llada.training.engine import Engine
+from llada.training.engine import Engine, _decay_groups
 from llada.training.errors import TrainingError
 from llada.training.job import StepMetrics, TrainingJob
 from llada.training.objective import Objective
@@ -223,6 +223,22 @@ def offloading(_: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here: offloading frees its memory")
 def test_an_option_that_would_do_nothing_here_is_refused(tmp_path: Path) -> None:
     run_alone(offloading, tmp_path)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_every_matrix_decays_and_no_norm_does(tied: bool) -> None:
+    """Trap 17: the head and a matrix of every block are both called ff_out."""
+    model = fresh(MODEL.model_copy(update={"tied_embeddings": tied}))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed, left = (
+        {names[id(parameter)] for parameter in group["params"]}
+        for group in _decay_groups(model, 0.1)
+    )
+    assert decayed | left == set(names.values())
+    assert all("norm" in name or "ln_f" in name for name in left)
+    assert len(left) == 2 * MODEL.n_layers + 1
+    heads = {name for name in decayed if name.endswith("ff_out.weight")}
+    assert len(heads) == MODEL.n_layers + (not tied)
 
 
 def fresh(config: ModelConfig) -> MaskPredictor:

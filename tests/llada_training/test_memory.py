@@ -5,6 +5,7 @@ import torch
 
 from llada.config import ModelConfig
 from llada.diffusion import CHUNK_ROWS as REAL_CHUNK_ROWS
+from llada.head_loss import weighted_cross_entropy
 from llada.model import MaskPredictor
 from llada.training.memory import CHUNK_ROWS, Setting, activations, logits, memory_per_gpu
 
@@ -72,5 +73,27 @@ def test_offloading_takes_the_optimizer_off_the_gpu() -> None:
 
 def test_only_one_chunk_of_logits_is_alive() -> None:
     model, setting = ModelConfig.preset("llada-8b"), Setting(8, 4, 1)
-    assert logits(model, setting, 4096) == 1024 * 126_464 * 14
-    assert logits(model, setting, 100) == 400 * 126_464 * 14
+    head = 126_464 * 4096 * 2
+    assert logits(model, setting, 4096) == 1024 * 126_464 * 14 + head + 16_384 * 4096 * 2
+    assert logits(model, setting, 100) == 400 * 126_464 * 14 + head + 400 * 4096 * 2
+
+
+def test_gradients_of_the_head_are_taken_along_and_counted() -> None:
+    """What the loss keeps for its backward pass is what `logits` counts beside a chunk."""
+    model = MaskPredictor(MODEL, rng=torch.Generator().manual_seed(0))
+    hidden = torch.randn(8 * LENGTH, MODEL.d_model, requires_grad=True)
+    target, factor = torch.zeros(8 * LENGTH, dtype=torch.long), torch.ones(8 * LENGTH)
+    kept = 0
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss, _ = weighted_cross_entropy(hidden, model.head_weight, target, factor, CHUNK_ROWS)
+    assert loss.requires_grad
+    rows = 8 * LENGTH
+    setting = Setting(1, 8, 1, "fp32")
+    # The last product, factor times losses, keeps these: a number a row each.
+    assert kept == logits(MODEL, setting, LENGTH) - rows * 50 * 16
