@@ -37,17 +37,23 @@ class Prepared:
     """A `MaskPredictor` for `generate` and `infill`, where `cache` is not "none".
 
     Compiles each shape once (seconds) and records each shape of a step once; buffers for keys and
-    values stay allocated. Worth it for batches of one shape again and again. One generation at a
-    time: two share the buffers. The layers of the model itself become compiled ones; its weights
-    are not copied, so do not train it meanwhile.
+    values stay allocated, those of the `shapes` used last. Worth it for batches of one shape again
+    and again. One generation at a time: two share the buffers. The layers of the model itself
+    become compiled ones; its weights are not copied, so do not train it meanwhile.
     """
 
     def __init__(
-        self, model: MaskPredictor, *, backend: str | None = "inductor", graphs: bool | None = None
+        self,
+        model: MaskPredictor,
+        *,
+        backend: str | None = "inductor",
+        graphs: bool | None = None,
+        shapes: int = 4,
     ) -> None:
         """Compile with a backend of `torch.compile`, None for not at all.
 
-        `graphs` replays steps as CUDA graphs; None means where the model lies on a GPU.
+        `graphs` replays steps as CUDA graphs; None means where the model lies on a GPU. `shapes`
+        (texts, length) keep their buffers and records, 2 x layers x kv_dim numbers a token.
 
         Raises:
             LladaError: graphs are asked for and the model is on no GPU, or the model is causal.
@@ -66,7 +72,8 @@ class Prepared:
         self.model, self.config = model, model.config
         self._compiles = backend is not None
         self._graphs = on_gpu if graphs is None else graphs
-        self._caches: dict[tuple[int, int], KeyValueCache] = {}
+        self._shapes = max(1, shapes)
+        self._caches: dict[tuple[int, int], KeyValueCache] = {}  # the one used last comes last
         self._recorded: dict[tuple[object, ...], _Recorded] = {}
         if backend is not None:
             for block in model.model.transformer.blocks:
@@ -83,13 +90,19 @@ class Prepared:
         return logits_BLV
 
     def new_cache(self, rows: int, length: int) -> KeyValueCache:
-        """Return the buffers for texts of this shape: the same ones every time."""
-        found = self._caches.get((rows, length))
+        """Return the buffers for texts of this shape: the same ones every time, if kept."""
+        found = self._caches.pop((rows, length), None)
         if found is None:
+            while len(self._caches) >= self._shapes:
+                self._forget(self._caches.pop(next(iter(self._caches))))
             with torch.inference_mode(False):
                 found = new_cache(self.model, rows, length)
-            self._caches[rows, length] = found
+        self._caches[rows, length] = found
         return found
+
+    def _forget(self, cache: KeyValueCache) -> None:
+        """Let go of the passes that read a cache, before another gets its id."""
+        self._recorded = {k: one for k, one in self._recorded.items() if k[0] != id(cache)}
 
     def hidden_cached(
         self, ids_BW: Tensor, cache: KeyValueCache, place_BW: Tensor | None = None

@@ -76,6 +76,21 @@ def test_a_shape_is_recorded_once_and_its_buffers_stay(model: MaskPredictor) -> 
     assert ready.new_cache(2, 21) is not ready.new_cache(2, 22)
 
 
+def test_only_the_shapes_used_last_keep_their_buffers(model: MaskPredictor) -> None:
+    ready = Prepared(model, backend=None, shapes=2)
+    one, two = ready.new_cache(1, 8), ready.new_cache(2, 8)
+    assert ready.new_cache(1, 8) is one
+    ready.new_cache(3, 8)  # in place of the one not used for longest
+    assert ready.new_cache(1, 8) is one
+    assert ready.new_cache(2, 8) is not two
+    plain = generate(model, PROMPT, settings())
+    alone = Prepared(model, backend=None, shapes=1)
+    for prompt in (PROMPT, PROMPT[:1], PROMPT):  # recorded, forgotten, recorded anew
+        found = generate(alone, prompt, settings())
+        assert torch.equal(found.ids_BT, plain.ids_BT[: len(prompt)])
+        assert len({key[0] for key in alone._recorded}) == 1
+
+
 def test_without_a_cache_it_is_the_model(model: MaskPredictor) -> None:
     config = settings(cache="none")
     found = generate(Prepared(model, backend=None), PROMPT, config, attention_mask=PADDED)
