@@ -8,13 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from filters import fineweb2
-from filters.kernels.characters import table
 from filters.kernels.stop_words import NONE, StopLists
-from filters.kernels.words import word_facts
+from filters.kernels.tokens import PADDING, text_hashes
 from filters.text import TextBatch
-
-MOST_TOKENS = 10
-"""A stop word of more tokens is never found; the longest published one has fewer."""
 
 
 def stop_lists(scripts: Sequence[str | None]) -> StopLists:
@@ -37,5 +33,5 @@ def _packed(script: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]
     words = fineweb2.published()[script]["stop_words"]
     batch = TextBatch.of(pa.array(["".join(word.split()) for word in words], pa.large_string()))
     sizes = [len(TextBatch.of_text(word).word_spans(0)) for word in words]
-    hashes, _, _, _ = word_facts(batch.data, batch.offsets[:-1], batch.offsets[1:], table())
-    return hashes, np.array(sizes, dtype=np.int64)
+    padded = np.concatenate([batch.data, np.zeros(PADDING, dtype=np.uint8)])
+    return text_hashes(padded, batch.offsets), np.array(sizes, dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Compiled counts of what a document repeats: lines, paragraphs and n-grams of words.
+"""Compiled sets of hashes, and counts of the lines and paragraphs that a document repeats.
 
-The four formulas are datatrove's (filters/gopher_repetition_filter.py, 0.10.1) for the numbers of
+The formulas are datatrove's (filters/gopher_repetition_filter.py, 0.10.1) for the numbers of
 Gopher's Table A1 (arXiv 2112.11446). Two texts are equal here when their 64-bit hashes are.
 """
 
@@ -10,18 +10,15 @@ from filters.kernels.compiled import compiled, integer
 from filters.kernels.words import (
     Bytes,
     Hashes,
-    Integers,
     count_characters,
     eight_bytes,
     hash_wide,
-    mix,
 )
 
 _NEWLINE = 10
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _ONES = np.uint64(0x0101010101010101)
 _HIGHEST_BITS = np.uint64(0x8080808080808080)
-_JOIN = np.uint64(0xC2B2AE3D27D4EB4F)
 _SPREAD = np.uint64(0x9FB21C651E98DF25)
 _HIGH = np.uint64(32)
 _ZERO = np.uint64(0xA0761D6478BD642F)
@@ -107,68 +104,3 @@ def repeated_spans(data: Bytes, begin: int, end: int, newlines: int) -> tuple[in
         spans += 1
         repeats += seen_before(keys, hash_wide(data, end, end))
     return spans, repeats, characters
-
-
-@compiled
-def sequence_grams(grams: Hashes, hashes: Hashes, n: int) -> None:
-    """Turn identities of the (n-1)-grams into those of the n-grams, in place.
-
-    `grams[i]` starts at word i; equal when all n words are. The last n - 1 entries are stale.
-    """
-    for first in range(hashes.size - n + 1):
-        grams[first] = grams[first] * _JOIN + mix(hashes[first + n - 1])
-
-
-@compiled
-def joined_grams(grams: Hashes, hashes: Hashes, powers: Hashes, n: int) -> None:
-    """Do as `sequence_grams`, but equal when the n words written without spaces are."""
-    for first in range(hashes.size - n + 1):
-        last = first + n - 1
-        grams[first] = grams[first] * powers[last] + hashes[last]
-
-
-@compiled
-def top_gram_characters(grams: Hashes, ends: Integers, n: int) -> int:
-    """Return occurrences times length of the most frequent n-gram; ties go to the first seen.
-
-    `ends` are running totals of the words' lengths [words + 1]; the length of an n-gram counts
-    the n - 1 spaces between its words. A text without any repeated n-gram has a top one as well.
-    """
-    total = ends.size - n
-    if total < 1:
-        return 0
-    keys = np.zeros(table_size(total), dtype=np.uint64)
-    firsts = np.empty(keys.size, dtype=np.int32)
-    counts = np.zeros(total, dtype=np.int32)
-    for at in range(total):
-        key = occupied(grams[at])
-        slot = find_slot(keys, key)
-        if not keys[slot]:
-            keys[slot], firsts[slot] = key, at
-        counts[firsts[slot]] += 1
-    top = 0
-    for first in range(total):
-        if counts[first] > counts[top]:
-            top = first
-    return integer(counts[top] * (ends[top + n] - ends[top] + n - 1))
-
-
-@compiled
-def repeated_gram_characters(grams: Hashes, ends: Integers, n: int) -> int:
-    """Return the characters in repeated n-grams, found greedily from the left.
-
-    A first occurrence counts nothing; a repeat counts its characters (no spaces) and is skipped
-    as a whole, so that no character counts twice.
-    """
-    total = ends.size - n
-    if total < 2:
-        return 0
-    keys = np.zeros(table_size(total), dtype=np.uint64)
-    characters, at = 0, 0
-    while at < total:
-        if seen_before(keys, grams[at]):
-            characters += ends[at + n] - ends[at]
-            at += n
-        else:
-            at += 1
-    return characters

@@ -11,26 +11,21 @@ from filters.kernels.characters import ALPHA, PUNCTUATION_BIT
 from filters.kernels.compiled import compiled, integer
 from filters.kernels.lines import count_lines, count_symbols, strip
 from filters.kernels.newlines import newline_counts
-from filters.kernels.repetition import (
-    joined_grams,
+from filters.kernels.repeated_grams import (
+    REPEATED,
+    TOP,
+    Grams,
+    gram_room,
     repeated_gram_characters,
-    repeated_spans,
-    sequence_grams,
     top_gram_characters,
 )
-from filters.kernels.stop_words import NONE, StopLists, note_stop_words
-from filters.kernels.words import (
-    Bytes,
-    Hashes,
-    Integers,
-    count_characters,
-    word_facts,
-    word_spans,
-)
+from filters.kernels.repetition import repeated_spans
+from filters.kernels.stop_words import NONE, StopLists, count_stop_words
+from filters.kernels.tokens import Tokens, find_tokens, read_tokens, room
+from filters.kernels.words import Bytes, Integers, count_characters, decode
 
 Statistics = npt.NDArray[np.float64]
 STATISTICS = 43
-GRAMS = parts.TOP_GRAMS | parts.REPEATED_GRAMS | parts.STOP_LISTS
 
 
 class GivenWords(NamedTuple):
@@ -63,19 +58,24 @@ def batch_statistics(  # noqa: PLR0917
     `wanted` are bits of parts.py: rows of no wanted part hold nothing of use.
     """
     table = np.zeros((STATISTICS, offsets.size - 1), dtype=np.float64)
+    most = 0
+    for document in range(offsets.size - 1):
+        most = max(most, offsets[document + 1] - offsets[document])
+    tokens, grams = room(most), gram_room(most)
     for document in range(offsets.size - 1):
         begin, end = offsets[document], offsets[document + 1]
         column = table[:, document]
         column[0] = count_characters(data, begin, end)
         if wanted & parts.NEED_TOKENS:
-            starts, stops = _words(data, begin, end, properties, words, document)
-            hashes, powers, lengths, facts = word_facts(data, starts, stops, properties)
-            _word_statistics(column, lengths, facts)
+            count = _read(tokens, data, begin, end, properties, words, document)
+            column[1] = count
             if wanted & parts.WORDS:
-                column[9] = _distinct_stop_words(data, starts, stops, stop_words)
-            if wanted & GRAMS:
-                stop_list = lists.of_document[document]
-                _gram_statistics(column, hashes, powers, lengths, lists, stop_list)
+                _word_statistics(column, tokens, properties)
+                column[9] = _distinct_stop_words(tokens, count, stop_words)
+            _gram_statistics(column, tokens, grams, wanted)
+            stop_list = lists.of_document[document]
+            if wanted & parts.STOP_LISTS and stop_list != NONE:
+                column[34] = count_stop_words(tokens, count, lists, stop_list)
         if wanted & parts.SYMBOLS:
             _symbol_statistics(column, data, begin, end, properties)
         if wanted & parts.LINES:
@@ -90,14 +90,20 @@ def batch_statistics(  # noqa: PLR0917
 
 
 @compiled
-def _words(  # noqa: PLR0917
-    data: Bytes, begin: int, end: int, properties: Bytes, words: GivenWords, document: int
-) -> tuple[Integers, Integers]:
-    """Return the words of a document: those given, else those of `words="unicode"`."""
+def _read(  # noqa: PLR0917
+    tokens: Tokens,
+    data: Bytes,
+    begin: int,
+    end: int,
+    properties: Bytes,
+    words: GivenWords,
+    document: int,
+) -> int:
+    """Read the words of a document: those given, else those of `words="unicode"`; count them."""
     if not words.firsts.size:
-        return word_spans(data, begin, end, properties)
+        return find_tokens(tokens, data, begin, end, properties)
     first, last = words.firsts[document], words.firsts[document + 1]
-    return words.starts[first:last], words.stops[first:last]
+    return read_tokens(tokens, data, words.starts[first:last], words.stops[first:last])
 
 
 @compiled
@@ -107,17 +113,23 @@ def ratio(part: int, whole: int) -> float:
 
 
 @compiled
-def _word_statistics(column: Statistics, lengths: Integers, facts: Bytes) -> None:
+def _word_statistics(column: Statistics, tokens: Tokens, properties: Bytes) -> None:
+    content, places, ends, _ = tokens
     words, characters, alphabetic = 0, 0, 0
-    for token in range(lengths.size):
-        alphabetic += facts[token] & ALPHA != 0
-        if facts[token] & PUNCTUATION_BIT:
+    for token in range(integer(column[1])):
+        at, stop = integer(places[token]), integer(places[token + 1])
+        fact = 0
+        while at < stop and fact != ALPHA | PUNCTUATION_BIT:
+            code, width = decode(content, at, stop)
+            fact |= (integer(properties[code]) ^ PUNCTUATION_BIT) & (ALPHA | PUNCTUATION_BIT)
+            at += width
+        alphabetic += fact & ALPHA != 0
+        if fact & PUNCTUATION_BIT:  # a character is not punctuation
             words += 1
-            characters += lengths[token]
-    column[1] = lengths.size
+            characters += integer(ends[token + 1] - ends[token])
     column[2] = words
     column[3] = ratio(characters, words)
-    column[8] = ratio(alphabetic, lengths.size)
+    column[8] = ratio(alphabetic, integer(column[1]))
 
 
 @compiled
@@ -130,13 +142,12 @@ def packed(data: Bytes, start: int, stop: int) -> int:
 
 
 @compiled
-def _distinct_stop_words(
-    data: Bytes, starts: Integers, stops: Integers, stop_words: Integers
-) -> int:
+def _distinct_stop_words(tokens: Tokens, count: int, stop_words: Integers) -> int:
+    content, places, _, _ = tokens
     found = np.zeros(stop_words.size, dtype=np.uint8)
-    for word in range(starts.size):
-        if 2 <= stops[word] - starts[word] <= 4:
-            key = packed(data, starts[word], stops[word])
+    for word in range(count):
+        if 2 <= places[word + 1] - places[word] <= 4:
+            key = packed(content, places[word], places[word + 1])
             for index in range(stop_words.size):
                 if stop_words[index] == key:
                     found[index] = 1
@@ -192,31 +203,12 @@ def _span_statistics(
 
 
 @compiled
-def _gram_statistics(  # noqa: PLR0917
-    column: Statistics,
-    hashes: Hashes,
-    powers: Hashes,
-    lengths: Integers,
-    lists: StopLists,
-    stop_list: int,
-) -> None:
-    characters = integer(column[0])
-    ends = np.zeros(lengths.size + 1, dtype=np.int64)
-    for word in range(lengths.size):
-        ends[word + 1] = ends[word] + lengths[word]
-    grams = hashes * np.uint64(0)
-    for n in range(1, 5):
-        sequence_grams(grams, hashes, n)
-        if n >= 2:
-            column[13 + n] = ratio(top_gram_characters(grams, ends, n), characters)
-    listed = 0 if stop_list == NONE else lists.bounds[stop_list + 1] - lists.bounds[stop_list]
-    found = np.zeros(listed, dtype=np.uint64)
-    joined = hashes.copy()
-    for n in range(1, 11):
-        if n >= 2:
-            joined_grams(joined, hashes, powers, n)
-        if n >= 5:
-            column[13 + n] = ratio(repeated_gram_characters(joined, ends, n), characters)
-        if listed:
-            note_stop_words(found, joined, n, lists, stop_list)
-    column[34] = found.sum()
+def _gram_statistics(column: Statistics, tokens: Tokens, grams: Grams, wanted: int) -> None:
+    characters, count = integer(column[0]), integer(column[1])
+    found = np.zeros(REPEATED[1] + 1, dtype=np.int32)
+    if wanted & parts.TOP_GRAMS:
+        top_gram_characters(found, tokens, count, grams)
+    if wanted & parts.REPEATED_GRAMS:
+        repeated_gram_characters(found, tokens, count, grams)
+    for n in range(TOP[0], REPEATED[1] + 1):
+        column[13 + n] = ratio(integer(found[n]), characters)

@@ -13,7 +13,6 @@ from filters.kernels.characters import (
     DIGIT,
     EXTEND,
     KATAKANA,
-    PUNCTUATION_BIT,
     SPACE,
     SYMBOL,
     WORD,
@@ -30,6 +29,8 @@ _ONE = np.uint64(1)
 _HALF = np.uint64(32)
 _DOT, _COMMA = 46, 44
 _APOSTROPHES = (0x27, 0x2019)
+BETWEEN, OPENS, CONTINUES, ATTACHED = range(4)
+"""What a character is to the tokens of a text."""
 
 
 @compiled
@@ -56,6 +57,24 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @compiled
+def role(kind: int, code: int, joined: bool, base_class: int, base_code: int) -> int:
+    """Return what a character of class `kind` is to the token before it (filters/text.py).
+
+    The base is the last character that was OPENS or CONTINUES, its class SPACE after BETWEEN; an
+    ATTACHED character, as one that is `joined`, belongs to the token and leaves the base alone.
+    """
+    if kind == SPACE:
+        return BETWEEN
+    if joined or (kind == EXTEND and base_class != SPACE):
+        return ATTACHED
+    if kind == base_class and (
+        kind == WORD or kind == KATAKANA or (kind == SYMBOL and code == base_code)  # noqa: PLR1714
+    ):
+        return CONTINUES
+    return OPENS
+
+
+@compiled
 def word_spans(data: Bytes, begin: int, end: int, properties: Bytes) -> tuple[Integers, Integers]:
     """Return where each token starts and stops, in bytes (filters/text.py defines a token).
 
@@ -71,25 +90,16 @@ def word_spans(data: Bytes, begin: int, end: int, properties: Bytes) -> tuple[In
         code, width = decode(data, at, end)
         bits = integer(properties[code])
         kind = bits & CLASS
-        if kind == SPACE:
-            if base_class != SPACE:
-                stops[count - 1] = at
-                base_class = SPACE
-        elif base_class != SPACE and kind == EXTEND:
-            pass
-        elif kind == base_class and (
-            kind == WORD or kind == KATAKANA or (kind == SYMBOL and code == base_code)  # noqa: PLR1714
-        ):
-            base_bits = bits
-        elif not (
-            kind == SYMBOL
-            and base_class == WORD
-            and _joins(data, at + width, end, properties, code, base_bits)
-        ):
-            if base_class != SPACE:
-                stops[count - 1] = at
+        joined = False
+        if kind == SYMBOL and base_class == WORD:
+            joined = joins(data, at + width, end, properties, code, base_bits)
+        what = role(kind, code, joined, base_class, base_code)
+        if base_class != SPACE and what in (BETWEEN, OPENS):
+            stops[count - 1] = at
+        if what == OPENS:
             starts[count] = at
             count += 1
+        if what != ATTACHED:
             base_class, base_code, base_bits = kind, code, bits
         at += width
     if base_class != SPACE:
@@ -98,7 +108,7 @@ def word_spans(data: Bytes, begin: int, end: int, properties: Bytes) -> tuple[In
 
 
 @compiled
-def _joins(  # noqa: PLR0917
+def joins(  # noqa: PLR0917
     data: Bytes, after: int, end: int, properties: Bytes, code: int, base_bits: int
 ) -> bool:
     """Return whether a symbol between a WORD and the byte `after` belongs to both (text.py)."""
@@ -159,34 +169,6 @@ def hash_wide(data: Bytes, begin: int, end: int) -> np.uint64:
                 at += 1
         value = stirred(value, word)
     return value
-
-
-@compiled
-def word_facts(
-    data: Bytes, starts: Integers, stops: Integers, properties: Bytes
-) -> tuple[Hashes, Hashes, Integers, Bytes]:
-    """Return hash, power, length in characters and property bits of each token.
-
-    hash(a + b) = hash(a) * power(b) + hash(b), so that n-grams are hashed without a second look
-    at their characters. Of the bits, ALPHA means one character has it, PUNCTUATION_BIT that one
-    character has it not: the token is a word.
-    """
-    hashes = np.empty(starts.size, dtype=np.uint64)
-    powers = np.empty(starts.size, dtype=np.uint64)
-    lengths = np.empty(starts.size, dtype=np.int64)
-    facts = np.empty(starts.size, dtype=np.uint8)
-    for word in range(starts.size):
-        value, power, length, fact = np.uint64(0), _ONE, 0, 0
-        at = integer(starts[word])
-        while at < stops[word]:
-            code, width = decode(data, at, stops[word])
-            fact |= integer(properties[code]) ^ PUNCTUATION_BIT
-            value = value * _BASE + np.uint64(code) + _ONE
-            power *= _BASE
-            at += width
-            length += 1
-        hashes[word], powers[word], lengths[word], facts[word] = value, power, length, fact
-    return hashes, powers, lengths, facts
 
 
 @compiled
