@@ -3,7 +3,7 @@
     python benchmarks/filter_rules.py FILE.parquet ... [--megabytes 20] [--peer-megabytes 2]
 
 Reads the column `text`; without files, the docstrings of the standard library. The peer is
-datatrove where it can be imported, in this process, on the first documents of the same text: the
+datatrove where it can be imported, in this process, on an even sample of the same documents: the
 same filters in the same order. Ours computes every statistic of every document, the peer stops at
 the first rule that fails. Kernels are compiled and models loaded before the clock starts.
 """
@@ -43,7 +43,8 @@ def main() -> None:
     arguments.add_argument("--peer-megabytes", type=float, default=2)
     options = arguments.parse_args()
     texts = list(first(read(options.files) if options.files else docstrings(), options.megabytes))
-    few = list(first(iter(texts), options.peer_megabytes))
+    step = max(1, round(options.megabytes / options.peer_megabytes))
+    few = texts[::step]
     peer = None
     if importlib.util.find_spec("datatrove"):
         peer = Datatrove()

