@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree, Node
 
 from pipelines.errors import InputError
+from pipelines.reading.main_content import main_text
 
 _MOST_DEPTH = 2_000
 """Elements within elements; extraction is quadratic in it (10,000 cost 1.5 s, browsers stop at
@@ -58,6 +58,10 @@ def parsed(html: str) -> Page:
 
 def _check_attributes(html: str) -> None:
     """Refuse a tag of too many attributes; only a tag without an end nearby is looked into."""
+    codes = np.frombuffer(html.encode("utf-8", "surrogatepass"), np.uint8)
+    closes = np.flatnonzero(codes == ord(">"))
+    if np.diff(closes, prepend=0, append=len(codes)).max() <= 2 * _MOST_ATTRIBUTES:
+        return  # text has no fewer bytes than characters, and they are a quarter of the work
     codes = np.frombuffer(html.encode("utf-32-le", "surrogatepass"), np.uint32)
     opens, closes = np.flatnonzero(codes == ord("<")), np.flatnonzero(codes == ord(">"))
     ends = np.append(closes, len(codes))[np.searchsorted(closes, opens)]
@@ -78,7 +82,8 @@ def _check_attributes(html: str) -> None:
 def _seems_deep(html: str) -> bool:
     """Say whether tags alone could be too deep; elements that end without a tag count as open."""
     depth = deepest = 0
-    if html.count("<") > _MOST_DEPTH:
+    tags = html.count("<")
+    if tags > _MOST_DEPTH and tags - html.count("</") > _MOST_DEPTH:
         for match in _TAG.finditer(html):
             depth = max(0, depth - 1) if match.group(1) else depth + 1
             deepest = max(deepest, depth)
@@ -140,10 +145,8 @@ def _facts(tree: HTMLTree) -> dict[str, str]:
 
 
 def resiliparse_text(_html: str, page: Page) -> str:
-    """Return the main text as resiliparse finds it."""
-    return extract_plain_text(
-        page.tree, main_content=True, alt_texts=False, comments=False, post_meta=False
-    )
+    """Return the main content of the tree that resiliparse made."""
+    return main_text(page.tree)
 
 
 def trafilatura_text(html: str, _page: Page) -> str:
