@@ -34,17 +34,24 @@ class Beat(BaseModel):
     """When the process began, by its machine's clock: a process id is given out again."""
     node: str
     """What its machine is called by who can act there."""
+    room: str = ""
+    """What was reserved for the group, which whoever ends it must give back; "" of nothing."""
     count: int
 
 
 class Pulse:
     """Writes the beats of this process into `folder` while the `with` block runs."""
 
-    def __init__(self, folder: Path, rank: int, node: str) -> None:
-        """Beat for `rank`; `node` is passed on as it is."""
+    def __init__(self, folder: Path, rank: int, node: str, room: str = "") -> None:
+        """Beat for `rank`; `node` and `room` are passed on as they are."""
         self._path, self._over = folder / f"{rank}.json", threading.Event()
         self._beat = Beat(
-            rank=rank, pid=os.getpid(), born=psutil.Process().create_time(), node=node, count=0
+            rank=rank,
+            pid=os.getpid(),
+            born=psutil.Process().create_time(),
+            node=node,
+            room=room,
+            count=0,
         )
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
@@ -91,7 +98,7 @@ class Watch:
     def still(self) -> list[Beat]:
         """Return the ranks whose last beat is `limit_s` old; all, if no step ends for long."""
         now = self._clock()
-        beats = self._read()
+        beats = self._by_name()
         self._changed = {
             name: self._changed[name]
             if name in self._changed and self._changed[name][0] == beat
@@ -105,13 +112,17 @@ class Watch:
         self._told.update(new)
         return new
 
+    def beats(self) -> list[Beat]:
+        """Return the last beat of each rank, whether it still runs or not."""
+        return list(self._by_name().values())
+
     def _last_growth(self, now: float) -> float:
         size = self._progress.stat().st_size if self._progress.exists() else 0
         if size != self._size:
             self._size, self._grown = size, now
         return self._grown
 
-    def _read(self) -> dict[str, Beat]:
+    def _by_name(self) -> dict[str, Beat]:
         beats = {}
         for path in sorted(self._folder.glob("*.json")):
             try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 STALL_SECONDS = 45.0
 _POLL_SECONDS = 0.5
 _LAST_LINES = 12
+_KILLED_SECONDS = 30.0  # for a task to start on each machine
 _RAY_TRAIN = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a node that goes is a failure like any other
@@ -47,6 +48,9 @@ class _Group(NamedTuple):
     """How wide to run, and where Ray keeps what it needs meanwhile."""
 
     run: str
+    controller: str
+    """Ray's name of the run: of its own for every controller, since it would go on with an old
+    one's notes."""
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
@@ -75,7 +79,8 @@ def train(
     rollback, the steps from there on again, with their new numbers); if it raises, the workers are
     stopped and the exception passes through; so with `on_poll`, which is called twice a second
     whatever the workers do. A worker without a sign of life for `stall_seconds` is ended, which
-    restarts the group as a death would.
+    restarts the group as a death would; Ray Train restarts it up to `max_failures` times. Where the
+    process that does so dies itself, the group starts again under a new one, as often at most.
 
     Raises:
         ShardError, CheckpointError: the job cannot run as it stands; found before workers start.
@@ -92,30 +97,31 @@ def train(
     metrics_path = Path(job.checkpoint_dir) / METRICS
     tail, pulses = Tail(metrics_path), _pulses(job, run)
     watch = Watch(pulses, metrics_path, stall_seconds)
-    ending: dict[ObjectRef[bool], Beat] = {}
-    # A task of its own: Ctrl-C stays the caller's, and cancelling it ends the whole group whatever
-    # state Ray Train is in.
-    fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, runtime_env={"env_vars": _RAY_TRAIN})
     group = _Group(
-        run, workers, cpus_per_worker, gpus_per_worker, str(scratch.absolute()), max_failures
+        run, run, workers, cpus_per_worker, gpus_per_worker, str(scratch.absolute()), max_failures
     )
-    pending = fit.remote(job.model_dump_json(), group)
+    ending: dict[ObjectRef[bool], Beat] = {}
+
+    def meanwhile() -> None:
+        on_poll()
+        _tell(tail, on_metrics)
+        ending.update({_end(beat): beat for beat in watch.still()})
+        _tell_of_ended(ending, stall_seconds)
+
     try:
-        while not ray.wait([pending], timeout=_POLL_SECONDS)[0]:
-            on_poll()
-            _tell(tail, on_metrics)
-            ending |= {_end(beat): beat for beat in watch.still()}
-            _tell_of_ended(ending, stall_seconds)
-        failure = ray.get(pending)
-    except ray.exceptions.RayError as error:
-        failure = str(error)
+        for lost in range(max_failures + 1):
+            try:
+                failure = _fitted(job, group._replace(controller=f"{run}-{lost}"), meanwhile)
+                break
+            except (ray.exceptions.ActorDiedError, ray.exceptions.WorkerCrashedError) as error:
+                failure = str(error)
+                logger.warning("what leads the training workers died: %s", _first_line(failure))
+                _clear_away(watch.beats())
     except BaseException:
-        # Only here: cancelling a task that has just finished can abort this process (Ray 2.60,
-        # a failed check in TaskManager::CompletePendingTask).
-        ray.cancel(pending, force=True)
+        with contextlib.suppress(ray.exceptions.RayError):
+            _clear_away(watch.beats())
         raise
     finally:
-        shutil.rmtree(scratch / run, ignore_errors=True)
         shutil.rmtree(pulses, ignore_errors=True)
     _tell(tail, on_metrics)
     if failure:
@@ -124,6 +130,38 @@ def train(
     if any(Path(sign).exists() for sign in job.stop_signs) and not _has_weights(job):
         raise TrainingStopped("it was asked to stop; the last step is kept as a checkpoint")
     return _report(job, run, time.monotonic() - started)
+
+
+def _fitted(job: TrainingJob, group: _Group, meanwhile: Callable[[], None]) -> str | None:
+    """Run Ray Train once to its end, with `meanwhile` twice a second; return why it gave up.
+
+    Raises:
+        ActorDiedError, WorkerCrashedError: Ray Train's controller, or what waits for it, has died.
+        BaseException: whatever `meanwhile` raises; nothing is left running then.
+    """
+    import ray
+
+    # A task of its own: Ctrl-C stays the caller's, and cancelling it ends the whole group whatever
+    # state Ray Train is in.
+    fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, runtime_env={"env_vars": _RAY_TRAIN})
+    pending = fit.remote(job.model_dump_json(), group)
+    try:
+        while not ray.wait([pending], timeout=_POLL_SECONDS)[0]:
+            meanwhile()
+        failure: str | None = ray.get(pending)
+    except (ray.exceptions.ActorDiedError, ray.exceptions.WorkerCrashedError):
+        raise
+    except ray.exceptions.RayError as error:
+        return str(error)
+    except BaseException:
+        # Only here: cancelling a task that has just finished can abort this process (Ray 2.60,
+        # a failed check in TaskManager::CompletePendingTask).
+        ray.cancel(pending, force=True)
+        raise
+    else:
+        return failure
+    finally:
+        shutil.rmtree(Path(group.storage) / group.controller, ignore_errors=True)
 
 
 def _check(job: TrainingJob, workers: int) -> None:
@@ -184,7 +222,7 @@ def _fit(job: str, group: _Group) -> str | None:
             timeout_s=_COLLECTIVE_TIMEOUT_S,
         ),
         run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees the class of Train v1
-            name=group.run,
+            name=group.controller,
             storage_path=group.storage,
             failure_config=FailureConfig(max_failures=group.max_failures),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}},
@@ -207,12 +245,15 @@ def _worker(config: dict[str, str]) -> None:
     # Ray pickles this function by name; the imports happen in the worker.
     import ray
     from ray.train import get_context
+    from ray.util import get_current_placement_group
 
     from llada.training.loop import run_rank
 
     job, run = TrainingJob.model_validate_json(config["job"]), config["run"]
     node = ray.get_runtime_context().get_node_id()
-    with Pulse(_pulses(job, run), get_context().get_world_rank(), node):
+    group = get_current_placement_group()
+    room = group.id.hex() if group else ""
+    with Pulse(_pulses(job, run), get_context().get_world_rank(), node, room):
         run_rank(job, run=run)
 
 
@@ -229,6 +270,23 @@ def _end(beat: Beat) -> "ObjectRef[bool]":
     task = ray.remote(kill).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
     reference: ObjectRef[bool] = task.remote(beat)
     return reference
+
+
+def _clear_away(beats: "list[Beat]") -> None:
+    """Kill workers whose leader is gone, and give back their room: Ray 2.60 would keep it."""
+    import ray
+    from ray._raylet import PlacementGroupID  # no other way from a name to a placement group
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    killing = [_end(beat) for beat in beats]
+    if killing:
+        ray.wait(killing, num_returns=len(killing), timeout=_KILLED_SECONDS)
+    for room in {beat.room for beat in beats} - {""}:
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(room))))
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
 
 
 def _tell_of_ended(ending: "dict[ObjectRef[bool], Beat]", limit: float) -> None:

@@ -67,8 +67,12 @@ def test_the_baseline_trains_on_two_ranks_and_resumes_to_the_same_weights(tmp_pa
 
 
 def test_a_mismatch_of_objective_and_model_is_refused(tmp_path: Path) -> None:
+    """Trap 22 as well: no mask predictor grows out of a baseline, whose mask row has decayed."""
     fields = job(tmp_path, training()).model_dump()
     with pytest.raises(ValidationError, match="train a model of causal=True"):
         type(job(tmp_path, training())).model_validate({**fields, "objective": "autoregressive"})
+    model = {**fields["model"], "causal": True}
+    with pytest.raises(ValidationError, match="train a model of causal=False"):
+        type(job(tmp_path, training())).model_validate({**fields, "model": model})
     with pytest.raises(ValidationError, match="objective: autoregressive"):
         PretrainConfig(steps=1, model="arm-1b", schedule={"warmup_steps": 0})  # type: ignore[arg-type]

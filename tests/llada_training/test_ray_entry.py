@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pyarrow as pa
 import pytest
+from ray.util import placement_group_table
 
 from llada.training.errors import CheckpointError, TrainingError
 from llada.training.job import StepMetrics, TrainingJob, TrainingReport
@@ -73,8 +74,12 @@ def assert_like_undisturbed(
     assert weights(job) == weights(undisturbed[0])
 
 
+def own_processes(called: str) -> list[psutil.Process]:
+    return [p for p in psutil.Process().children(recursive=True) if called in title(p)]
+
+
 def own_workers() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in title(p)]
+    return own_processes("RayTrainWorker")
 
 
 def moment_to_kill(name: str) -> int:
@@ -116,6 +121,31 @@ def test_a_kill_of_a_worker_then_resume_is_bit_equal(
     assert report.restarts == 1
     assert heard == list(range(STEPS))
     assert_like_undisturbed(victim_job, report, undisturbed)
+
+
+def test_a_kill_of_the_controller_then_resume_is_bit_equal(
+    tmp_path: Path, undisturbed: tuple[TrainingJob, list[float]]
+) -> None:
+    victim_job, step = make_job(tmp_path), moment_to_kill("controller")
+    heard: list[int] = []
+
+    def kill_it(metrics: StepMetrics) -> None:
+        heard.append(metrics.step)
+        if metrics.step == step:
+            (process,) = own_processes("ray::TrainController")
+            process.kill()
+
+    report = run(victim_job, kill_it, max_failures=1)
+    assert report.restarts == 1
+    assert heard == list(range(STEPS))
+    assert_like_undisturbed(victim_job, report, undisturbed)
+    assert not reserved()
+
+
+def reserved() -> list[str]:
+    """Return the placement groups that still hold room."""
+    table = placement_group_table().values()
+    return [group["placement_group_id"] for group in table if group["state"] != "REMOVED"]
 
 
 def test_a_frozen_worker_is_noticed_in_time_killed_and_resumed_bit_equal(
@@ -194,6 +224,7 @@ def test_an_exception_of_the_listener_stops_the_workers(tmp_path: Path) -> None:
         run(make_job(tmp_path), stop)
     _, alive = psutil.wait_procs(own_workers(), timeout=20)
     assert not alive
+    assert not reserved()
 
 
 def title(process: psutil.Process) -> str:
