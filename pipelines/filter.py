@@ -1,6 +1,6 @@
 """Keep the documents worth reading: language, then rules over statistics computed once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from filters.custom import CustomRule
 from pipelines import schemas
 from pipelines.bisection import apart
+from pipelines.deaths import InChild
 from pipelines.documents import Desk, desk_of
 from pipelines.shards import ShardRecord, read_table
 from pipelines.units import run_units, stage_output, units_of
@@ -83,6 +84,9 @@ def has_same_statistics(earlier: FilterConfig, config: FilterConfig) -> bool:
     return measured(earlier) == measured(config)
 
 
+_Judged = tuple[pa.Table, pa.Table, pa.Table]
+
+
 class Judge:
     """Judges tables of documents as a filter config says; built once, called often."""
 
@@ -126,17 +130,26 @@ class FilterWorker:
         self, desk: Desk, config: FilterConfig, known: Mapping[str, str] | None = None
     ) -> None:
         self._desk = desk
+        self._config = config
         self._judge = Judge(config)
         self._known = known or {}
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""
+        return self._with(self._judge, unit)
+
+    def carefully(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Do the same with the judge in a process of its own; documents that crash it are kept."""
+        with InChild[pa.Table, _Judged](partial(Judge, self._config)) as judge:
+            return self._with(judge, unit)
+
+    def _with(self, judge: Callable[[pa.Table], _Judged], unit: Mapping[str, Any]) -> ShardRecord:
         documents = read_table(unit["path"])
         statistics = self._measured(unit["shard"], documents)
         if statistics is not None:
             kept, dropped = self._judge.by(documents, statistics)
         else:
-            judged, failed = apart(documents, self._judge)
+            judged, failed = apart(documents, judge)
             kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
             dropped = pa.concat_tables([dropped, failed], promote_options="default")
             return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)

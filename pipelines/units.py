@@ -6,10 +6,12 @@ the way in and the shard's record on the way out. A unit with an intact record i
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.deaths import Watched
 from pipelines.ledger import add_ledgers
 from pipelines.shards import FileEntry, ShardRecord, load_records
 from pipelines.workspace import InputArtifact, Progress, StageOutput, WorkerFactory, Workspace
@@ -64,8 +66,9 @@ def run_units(
 
     if pending:
         workspace.on_progress(Progress(len(records), len(payloads), unit))
+        watched = partial(Watched, factory, workspace.root, workspace.attempt)
         workspace.executor.map_units(
-            factory, pending, workspace.resources, finished, workspace.stop
+            watched, pending, workspace.resources, finished, workspace.stop
         )
     return [records[payload["shard"]] for payload in payloads]
 

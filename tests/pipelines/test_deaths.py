@@ -1,0 +1,151 @@
+"""A document that crashes its process costs itself alone; a unit that only dies ends the stage."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import schemas
+from pipelines.bisection import QUARANTINED, apart
+from pipelines.deaths import CAREFUL_AFTER, MOST, CrashError, InChild, Watched
+from pipelines.documents import Desk
+from pipelines.errors import WorkerError
+from pipelines.executors import OnRay
+from pipelines.filter import FilterConfig, FilterWorker
+from pipelines.ledger import Count, Ledger
+from pipelines.shards import ShardRecord, read_table
+from pipelines.workspace import Resources, Stop
+from tests.support.documents import prose
+
+POISON = "crash"
+
+
+def on_ray(test: Callable[[Path], None]) -> Callable[[Path], None]:
+    for mark in ("ray", "slow"):
+        test = getattr(pytest.mark, mark)(test)
+    warnings = pytest.mark.filterwarnings("default")  # Ray's own, in the driver
+    marked: Callable[[Path], None] = warnings(pytest.mark.usefixtures("ray_session")(test))
+    return marked
+
+
+def documents(*texts: str) -> pa.Table:
+    table = pa.table({"doc_id": [f"d{at}" for at in range(len(texts))], "text": texts})
+    return table.cast(pa.schema([schemas.DOCUMENT.field(name) for name in ("doc_id", "text")]))
+
+
+class Fragile:
+    """Counts documents; a text of `POISON` ends its process as a fault in a C library does."""
+
+    def __call__(self, table: pa.Table) -> int:
+        if POISON in table["text"].to_pylist():
+            ctypes.string_at(0)  # a fault of this thread: nothing after it runs
+        return int(table.num_rows)
+
+
+class FragileWorker:
+    """Keeps the ids of what was set aside as a metric each."""
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        return self._record(unit, [Fragile()(read_table(unit["path"]))], [])
+
+    def carefully(self, unit: Mapping[str, Any]) -> ShardRecord:
+        with InChild[pa.Table, int](Fragile) as judge:
+            counts, failed = apart(read_table(unit["path"]), judge)
+        return self._record(unit, counts, failed["doc_id"].to_pylist())
+
+    def _record(self, unit: Mapping[str, Any], counts: list[int], failed: list[str]) -> ShardRecord:
+        ledger = Ledger(entered=Count(rows=sum(counts)))
+        return ShardRecord(
+            shard=unit["shard"], files=(), ledger=ledger, metrics=dict.fromkeys(failed, 1.0)
+        )
+
+
+class Stubborn:
+    """A worker whose process dies on every unit, with no careful way."""
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def units(tmp_path: Path, *tables: pa.Table) -> list[dict[str, Any]]:
+    found = []
+    for number, table in enumerate(tables):
+        path = tmp_path / f"{number}.parquet"
+        pq.write_table(table, path)
+        found.append({"shard": f"{number:05d}", "path": str(path), "bytes": table.nbytes})
+    return found
+
+
+@on_ray
+def test_a_document_that_crashes_its_process_costs_itself_alone(tmp_path: Path) -> None:
+    bad = documents(*[str(n) for n in range(5)], POISON, "6")
+    todo = units(tmp_path, documents("a", "b"), bad, documents("c"))
+    factory = partial(Watched, FragileWorker, tmp_path, "one")
+    found = OnRay().map_units(factory, todo, Resources(workers=1), lambda record: None, Stop())
+    by_shard = {record.shard: record for record in found}
+    assert {shard: record.ledger.entered.rows for shard, record in by_shard.items()} == {
+        "00000": 2, "00001": 6, "00002": 1,
+    }  # fmt: skip
+    assert by_shard["00001"].metrics == {"d5": 1.0}
+    assert not list((tmp_path / "_begun").iterdir())
+
+
+@on_ray
+def test_a_unit_that_only_kills_is_named(tmp_path: Path) -> None:
+    factory = partial(Watched, Stubborn, tmp_path, "one")
+    todo = units(tmp_path, documents("a"))
+    with pytest.raises(WorkerError, match=r"5 worker processes died on unit 00000 \(.*0.parquet"):
+        OnRay().map_units(factory, todo, Resources(workers=1), lambda record: None, Stop())
+
+
+def test_an_error_is_no_death_and_another_attempt_counts_anew(tmp_path: Path) -> None:
+    class Failing:
+        def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+            raise ValueError("a wrong document")
+
+    worker = Watched(Failing, tmp_path, "one")
+    for _ in range(MOST + 1):
+        with pytest.raises(ValueError, match="wrong document"):
+            worker({"shard": "00000"})
+    (tmp_path / "_begun").mkdir(exist_ok=True)
+    for number in range(MOST):
+        (tmp_path / "_begun" / f"00000.one.{number}").touch()
+    with pytest.raises(WorkerError, match="run again"):
+        worker({"shard": "00000"})
+    with pytest.raises(ValueError, match="wrong document"):
+        Watched(Failing, tmp_path, "two")({"shard": "00000"})
+
+
+def test_a_filter_is_careful_with_the_same_result(tmp_path: Path) -> None:
+    rows = [{"doc_id": f"d{n}", "text": prose(n)} for n in range(12)] + [
+        {"doc_id": "short", "text": "too short"}
+    ]
+    table = pa.Table.from_pylist(rows, schema=schemas.DOCUMENT)
+    (unit,) = units(tmp_path, table)
+    found = {}
+    for name in ("plain", "careful"):
+        worker = FilterWorker(
+            Desk(tmp_path / name, "one", "clean"), FilterConfig(rules=("gopher",))
+        )
+        found[name] = worker(unit) if name == "plain" else worker.carefully(unit)
+    hashes = [[(f.role, f.rows, f.xxh3_128) for f in found[name].files] for name in found]
+    assert hashes[0] == hashes[1]
+    assert found["plain"].ledger == found["careful"].ledger
+    assert QUARANTINED not in found["careful"].ledger.dropped
+
+
+def test_a_dead_process_is_said_and_replaced() -> None:
+    with InChild[pa.Table, int](Fragile) as judge:
+        assert judge(documents("a", "b")) == 2
+        with pytest.raises(CrashError, match="died"):
+            judge(documents(POISON))
+        assert judge(documents("a")) == 1
+    assert CAREFUL_AFTER < MOST
