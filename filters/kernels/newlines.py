@@ -9,7 +9,7 @@ import numpy as np
 from filters.kernels.characters import ALPHA, CLASS, DIGIT, PUNCTUATION_BIT, SPACE, TERMINAL
 from filters.kernels.compiled import compiled, integer
 from filters.kernels.repetition import seen_before, table_size
-from filters.kernels.words import Bytes, Hashes, Integers, decode
+from filters.kernels.words import Bytes, Hashes, Integers, count_byte, decode
 
 SHORT_LINE = 30
 _NEWLINE, _BACKSLASH = 10, 92
@@ -39,8 +39,7 @@ _ONE = np.uint64(1)
 def newline_counts(data: Bytes, begin: int, end: int, properties: Bytes) -> Integers:
     """Return the counts of one document, int64[13], in the places named above."""
     counts = np.zeros(13, dtype=np.int64)
-    for at in range(begin, end):
-        counts[NEWLINES] += data[at] == _NEWLINE
+    counts[NEWLINES] = count_byte(data, begin, end, _NEWLINE)
     keys = np.zeros(table_size(counts[NEWLINES] + 1), dtype=np.uint64)
     counts[CHARACTERS] = counts[WHITE_SPACE] = counts[NEWLINES]
     at = begin

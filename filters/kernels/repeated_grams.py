@@ -53,9 +53,9 @@ def gram_room(most: int) -> Grams:
 
 @compiled
 def _slots(entries: int) -> int:
-    """Return the slots of a table at most half full: a power of two."""
+    """Return the slots of a table at most a quarter full: a power of two."""
     size = 8
-    while size < 2 * entries:
+    while size < 4 * entries:
         size *= 2
     return size
 
@@ -98,18 +98,13 @@ def top_gram_characters(found: Places, tokens: Tokens, count: int, grams: Grams)
     _, _, ends, hashes = tokens
     for place in range(count):
         keys[place], levels[place], chosen[place] = mix(hashes[place]), 1, place
-    candidates = count
+    candidates = count - 1
     for n in range(TOP[0], TOP[1] + 1):
         found[n] = 0
         if count < n:
             continue
-        left, last = 0, count - 1
-        for index in range(candidates):
-            place = integer(chosen[index])
-            chosen[left] = place
-            both = (levels[place] == n - 1) & (levels[min(place + 1, last)] == n - 1)
-            left += both & (place + n <= count)
-        candidates = left
+        if n > TOP[0]:
+            candidates = _both_repeat(levels, chosen, candidates, n)
         slots, stamp = _empty_table(grams, candidates, count)
         top, most = 0, 1
         for index in range(candidates):
@@ -122,6 +117,17 @@ def top_gram_characters(found: Places, tokens: Tokens, count: int, grams: Grams)
             if counts[first] > most or (counts[first] == most and first < top):
                 top, most = first, integer(counts[first])
         found[n] = most * (ends[top + n] - ends[top] + n - 1)
+
+
+@compiled
+def _both_repeat(levels: Bytes, chosen: Places, candidates: int, n: int) -> int:
+    """Leave the chosen places where two repeated (n-1)-grams begin one after the other."""
+    left = 0
+    for index in range(candidates):
+        place = integer(chosen[index])
+        chosen[left] = place
+        left += (levels[place] == n - 1) & (levels[place + 1] == n - 1)
+    return left
 
 
 @compiled

@@ -10,6 +10,7 @@ from filters.kernels.compiled import compiled, integer
 from filters.kernels.words import (
     Bytes,
     Hashes,
+    count_byte,
     count_characters,
     eight_bytes,
     hash_wide,
@@ -78,9 +79,7 @@ def repeated_spans(data: Bytes, begin: int, end: int, newlines: int) -> tuple[in
 
     The spans are those of re.split("\n{newlines,}", text), empty ones at the ends included.
     """
-    capacity = 2
-    for at in range(begin, end):
-        capacity += data[at] == _NEWLINE
+    capacity = count_byte(data, begin, end, _NEWLINE) + 2
     keys = np.zeros(table_size(capacity), dtype=np.uint64)
     spans, repeats, characters = 0, 0, 0
     start, at = begin, begin
