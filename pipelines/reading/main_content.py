@@ -35,6 +35,8 @@ _LINKED = 1 / 3
 """Share of link text above which a block is navigation, unless it holds a text of its own."""
 _ALL_LINKED = 0.5556
 """Share of link text above which it is navigation in any case."""
+_BUT_A_LINK = 0.9
+"""Share of link text above which a sentence is no more than a link (our choice)."""
 _FULL = 70
 """Letters outside of links that make a text of their own (the LENGTH_LOW of jusText)."""
 _LEAST = 250
@@ -65,6 +67,7 @@ def main_blocks(blocks: Sequence[Block]) -> list[Block]:
     last all other text stays, short as it may be, and a heading stays where text below it does.
     """
     bad = [_is_linked(block) for block in blocks]
+    _clear_sentences(blocks, bad)
     _mark_teasers(blocks, bad)
     _mark_notices(blocks, bad)
     _mark_labels(blocks, bad)
@@ -86,6 +89,15 @@ def _is_linked(block: Block) -> bool:
     if block.linked > _ALL_LINKED * block.size:
         return True
     return block.size - block.linked < _FULL and not block.text.endswith(_SENTENCE_ENDS)
+
+
+def _clear_sentences(blocks: Sequence[Block], bad: list[bool]) -> None:
+    """Clear a sentence full of links between two texts of their own, unless it is but a link."""
+    texts = [not bad[at] and _full(block) > 0 for at, block in enumerate(blocks)]
+    for at in range(1, len(blocks) - 1):
+        block = blocks[at]
+        if bad[at] and texts[at - 1] and texts[at + 1] and block.text.endswith(_SENTENCE_ENDS):
+            bad[at] = block.linked > _BUT_A_LINK * block.size
 
 
 def _full(block: Block) -> int:
