@@ -70,7 +70,7 @@ KEPT = {
     "a table whose first column links": "<table>"
     + "".join(f"<tr><td><a href='/{n}'>Pier {n}</a></td><td>{n} ships</td></tr>" for n in range(20))
     + "</table>",
-    "a sentence full of links": f"<p>{SENTENCE * 2}</p><p>Ask at <a href='/1'>the harbour office</a> "
+    "a sentence full of links": f"<p>{SENTENCE * 2}</p><p>Ask <a href='/1'>the harbour master</a> "
     f"or in <a href='/2'>the house on the cliff</a>.</p><p>{SENTENCE * 2}</p>",
     "an anchor without a target": f'<p><a id="x">Ebb</a> is short.</p><p>{SENTENCE}</p>',
     "footnotes": '<ol><li><a href="#a">back</a></li><li><a href="#b">up</a></li></ol>',
