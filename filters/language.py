@@ -16,8 +16,10 @@ from filters.lang_scripts import UNDETERMINED, check_language
 from filters.rules import Rule, RuleSet, split
 from filters.text import TextBatch, chunks, prefix
 
-PREFIX_BYTES = 2_000
-"""How much of a text is looked at: its first 2,000 UTF-8 bytes, cut between characters."""
+PREFIX_BYTES = 1_000
+"""How much of a text is looked at: its first UTF-8 bytes, cut between characters. So much gives
+99.6 % of documents the label of their whole text; 2,000 bytes 99.9 %, at three quarters of the
+speed."""
 _MODEL_FILE = Path("resources") / "lid.176.ftz"
 
 

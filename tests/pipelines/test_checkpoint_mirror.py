@@ -45,7 +45,7 @@ def save(here: Path, step: int) -> None:
         return [folder / "state"]
 
     checkpoints = Checkpoints(here, TWO)
-    checkpoints.save(step, write, tokens=step)
+    checkpoints.save(step, lambda: write, tokens=step)
     checkpoints.wait()
 
 
