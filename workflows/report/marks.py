@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from filters.openings import GENERATED, LOOKED_AT, XML, XML_WITHIN
 from filters.text import TextBatch
 
 Spans = list[tuple[int, int]]
@@ -80,7 +81,32 @@ def _seen_before(words: list[str], size: int) -> Iterator[int]:
             at += 1
 
 
+def _longest_line(text: str) -> Spans:
+    """Mark the longest line, the first of them; nothing of a text of empty lines."""
+    at, best = 0, (0, 0)
+    for line in text.split("\n"):
+        if len(line) > best[1] - best[0]:
+            best = (at, at + len(line))
+        at += len(line) + 1
+    return [best] if best[1] > best[0] else []
+
+
+def _generated(text: str) -> Spans:
+    """Mark what says that a program wrote the text."""
+    found = re.match(GENERATED, text[:LOOKED_AT])
+    if found is None:
+        return []
+    (word,) = re.finditer(r"(?i)(?:auto|automatically|code)[- ]?generated\Z", found.group())
+    return [word.span()]
+
+
+def _declaration(text: str) -> Spans:
+    at = text[:XML_WITHIN].find(XML)
+    return [(at, at + len(XML))] if at >= 0 else []
+
+
 _LINES = re.MULTILINE
+_SENTENCE_END = r"[.?!](?=[\"'”’)]*(?:\s|\Z))"
 MARKS: Mapping[str, Callable[[str], Spans]] = {
     "hash_ratio": _pattern("#"),
     "ellipsis_ratio": _pattern(r"\.\.\.|…"),
@@ -104,5 +130,14 @@ MARKS: Mapping[str, Callable[[str], Spans]] = {
     "c4_fineweb_lorem_ipsum_lines": _pattern(r"lorem ipsum", re.IGNORECASE),
     "digit_character_ratio": _pattern(r"\d+"),
     "command_ratio": _pattern(r"\\[A-Za-z]+"),
+    "mean_word_length": _pattern(r"\w{11,}"),  # those beyond Gopher's highest mean
+    "mean_line_length": _pattern(r"^.{101,}$", _LINES),  # beyond that of the code rules
+    "longest_line": _longest_line,
+    "c4_sentences": _pattern(_SENTENCE_END),
+    "c4_fineweb_sentences": _pattern(_SENTENCE_END),
+    "alphabetic_character_ratio": _pattern(r"(?:[^\w\s]|[\d_])+"),  # what is no letter
+    "alphanumeric_character_ratio": _pattern(r"(?:[^\w\s]|_)+"),
+    "generated_marks": _generated,
+    "xml_declarations": _declaration,
 }
-"""Statistic -> what counts for it."""
+"""Statistic -> what counts for it; for a share of letters, what does not."""
