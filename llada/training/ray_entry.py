@@ -118,7 +118,7 @@ def train(
                 logger.warning("what leads the training workers died: %s", _first_line(failure))
                 _clear_away(watch.beats())
     except BaseException:
-        with contextlib.suppress(ray.exceptions.RayError):
+        with contextlib.suppress(Exception):  # Ray may be going, too: what was raised counts
             _clear_away(watch.beats())
         raise
     finally:
