@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Path:
 
 def _begin(project: Path, name: str) -> tuple[subprocess.Popen[bytes], Path]:
     log = project / f"{name}.log"
-    return start("run", "small.yaml", cwd=project, log=log), log
+    return start("run", "small.yaml", "--keep-going", cwd=project, log=log), log
 
 
 def test_ctrl_c(project: Path) -> None:
@@ -75,7 +75,7 @@ def test_ctrl_c(project: Path) -> None:
     assert interrupt(run) == 1
     said = log.read_text()
     assert "Ctrl-C again to cancel" in said
-    assert "run the same command again to go on" in said
+    assert "run the same command again to go on.\n  llada run small.yaml --keep-going\n" in said
     assert "Traceback" not in said
 
     run, log = _begin(project, "twice")

@@ -39,6 +39,9 @@ sweep = click.option(
     metavar="STAGE.KEY=[V,...]",
     help="Once for each value; several --sweep give every combination.",
 )
+elsewhere = click.option(
+    "--store", "elsewhere", metavar="URI", help="A store other than the recipe's."
+)
 accept_drift = click.option(
     "--accept-drift", is_flag=True, help="Reuse what pinned code has outgrown."
 )

@@ -35,6 +35,7 @@ _WORK_TO_DO = 2
 @options.until
 @options.force
 @options.accept_drift
+@options.elsewhere
 @options.as_json
 @click.option("--exit-code", is_flag=True, help="Exit with 0 if all is up to date, else with 2.")
 @click.option(
@@ -132,7 +133,7 @@ def _forecast(planned: Sequence["Planned"]) -> str:
     "HOST:PORT drives the cluster from here.",
 )
 @click.option("--detach", is_flag=True, help="With a job: do not follow it.")
-@click.option("--store", "elsewhere", metavar="URI", help="A store other than the recipe's.")
+@options.elsewhere
 @click.option("--run-id", hidden=True, help="The id a job was submitted with.")
 @click.option("--sent-as", hidden=True, help="The command that submitted it.")
 def run(
@@ -224,6 +225,8 @@ def drive(
     store = opened.planner.store
     terminal = Terminal()
     run_id = run_id or new_run_id()
+    # Of `llada filter` the recipe that it wrote, which goes on as well.
+    again = command or f"llada run {shlex.quote(str(recipe))}"
     log = Terminal.into(runs_folder(store) / run_id / LOG)
     tracking = Tracking(store, run_id)
     runner = Runner(
@@ -231,7 +234,7 @@ def drive(
         OnRay(address),
         (terminal, log, tracking),
         run_id=run_id,
-        command=command or f"llada run {shlex.quote(str(recipe))}",
+        command=again,
         only=opened.only,
         keep_going=keep_going,
         times=Times.from_environment(),
@@ -245,7 +248,7 @@ def drive(
             raise
         raise InterruptedRun(
             f"interrupted. Finished stages and shards are kept: run the same command again to go "
-            f"on.\n  llada run {recipe}"
+            f"on.\n  {again}"
         ) from None
     finally:
         tracking.ended()
@@ -298,6 +301,7 @@ def _tally(stages: Sequence[Any]) -> str:
 @options.recipe
 @options.settings
 @options.sweep
+@options.elsewhere
 @options.as_json
 def status(recipe: Path, as_json: bool, **choices: Any) -> None:
     """Show how far each stage of RECIPE is: done, half done (with shards), or not begun."""

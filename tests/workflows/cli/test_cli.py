@@ -86,6 +86,7 @@ def test_a_plan_can_speak_by_its_exit_code(project: Path) -> None:
     llada("plan", "tiny.yaml", cwd=project, check=0)
     llada("run", "tiny.yaml", cwd=project)
     llada("plan", "tiny.yaml", "--exit-code", cwd=project, check=0)
+    llada("plan", "tiny.yaml", "--exit-code", "--store", "other", cwd=project, check=2)
     told = llada("plan", "tiny.yaml", "--exit-code", "--json", cwd=project).stdout
     assert json.loads(told)["estimates"]["total"]["stages"] == 0
 
