@@ -11,9 +11,10 @@ from filters.text import TextBatch
 
 GENERATED: Final = (
     r"(?i)\A(?:[^\n]*\n){0,4}[^\n]*"
-    r"(?:auto[- ]?generated|automatically[- ]generated|code[- ]generated)"
+    r"(auto[- ]?generated|automatically[- ]generated|code[- ]generated)"
 )
-"""In one of the first five lines, as CodeParrot looks for it (see rule_sets.py)."""
+"""In one of the first five lines, as CodeParrot looks for it (see rule_sets.py); the words are its
+group."""
 LOOKED_AT: Final = 2_000
 """Characters from the start of a text, of which the five lines are."""
 XML: Final = "<?xml version="

@@ -14,7 +14,7 @@ from llada.autoregressive import require_causal
 from llada.errors import LladaError
 from llada.head_loss import weighted_cross_entropy
 from llada.likelihood import Likelihood, log_likelihood
-from llada.model import MaskPredictor, Predictor, hidden_at_and_head
+from llada.model import MaskPredictor, Predictor, hidden_and_head
 from llada.noise import EPS, mask_probability
 
 __all__ = [
@@ -96,10 +96,10 @@ def masked_losses(
 ) -> MaskedLosses:
     """Return `weighted_masked_loss` and what it sums, in the order of the masked positions."""
     place_M = masked_BL.flatten().nonzero()[:, 0]
-    hidden_MD, head = hidden_at_and_head(model, noisy_BL, place_M, attention_mask)
+    hidden_MD, head = hidden_and_head(model, noisy_BL, attention_mask, place_N=place_M)
     precision = torch.promote_types(hidden_MD.dtype, torch.float32)
-    target_M = targets_BL[masked_BL]
-    weight_M = weight_BL[masked_BL].to(precision)
+    target_M = targets_BL.flatten()[place_M]
+    weight_M = weight_BL.flatten()[place_M].to(precision)
     if isinstance(model, MaskPredictor) and chunk_rows is not None and torch.is_grad_enabled():
         return MaskedLosses(
             *weighted_cross_entropy(hidden_MD, model.head_weight, target_M, weight_M, chunk_rows)

@@ -15,10 +15,11 @@ from torch.nn import functional as F  # noqa: N812  (its usual name)
 from torch.utils.checkpoint import checkpoint
 
 from llada import weights
-from llada.attention import attend, rotary_angles, rotate, visible_keys
-from llada.cache import KeyValueCache, LayerCache
+from llada.attention import rotary_angles, visible_keys
+from llada.cache import KeyValueCache
 from llada.config import ModelConfig
 from llada.errors import LladaError
+from llada.layers import Block, RMSNorm
 from llada.layouts import LayoutName
 from llada.segments import Segments
 
@@ -29,82 +30,6 @@ class Predictor(Protocol):
     def __call__(self, ids_BL: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Return logits_BLV."""
         ...
-
-
-class RMSNorm(nn.Module):
-    """Root-mean-square norm in float32, cast back *before* the weight as in the published model."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        """Start as the identity scale."""
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """Scale each row to unit mean square."""
-        wide_BLD = x_BLD.float()
-        wide_BLD = wide_BLD * torch.rsqrt(wide_BLD.square().mean(-1, keepdim=True) + self.eps)
-        return self.weight * wide_BLD.to(x_BLD.dtype)
-
-
-class Block(nn.Module):
-    """One transformer layer: attention, then SwiGLU, each behind a norm and added to the stream."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        """Allocate the nine weights of a layer."""
-        super().__init__()
-        width, hidden = config.d_model, config.ffn_hidden
-        self.config = config
-        self.attn_norm = RMSNorm(width, config.rms_norm_eps)
-        self.q_proj = nn.Linear(width, width, bias=False)
-        self.k_proj = nn.Linear(width, config.kv_dim, bias=False)
-        self.v_proj = nn.Linear(width, config.kv_dim, bias=False)
-        self.attn_out = nn.Linear(width, width, bias=False)
-        self.ff_norm = RMSNorm(width, config.rms_norm_eps)
-        self.ff_proj = nn.Linear(width, hidden, bias=False)
-        self.up_proj = nn.Linear(width, hidden, bias=False)
-        self.ff_out = nn.Linear(hidden, width, bias=False)
-
-    def forward(
-        self,
-        x_BLD: Tensor,
-        cos_LE: Tensor,
-        sin_LE: Tensor,
-        visible: Tensor | Segments | None,
-        kept: LayerCache | None = None,
-        *,
-        place_N: Tensor | None = None,
-    ) -> Tensor:
-        """Mix tokens, then channels.
-
-        With `place_N`, places in the flattened batch, only these leave the layer: as x_ND. All of
-        them are still keys; what follows the mixing of tokens is three quarters of a layer's work.
-        """
-        mixed_BLD = self._mix(self.attn_norm(x_BLD), cos_LE, sin_LE, visible, kept)
-        if place_N is not None:
-            x_BLD, mixed_BLD = x_BLD.flatten(0, 1)[place_N], mixed_BLD.flatten(0, 1)[place_N]
-        x_BLD = x_BLD + self.attn_out(mixed_BLD)
-        h_BLD = self.ff_norm(x_BLD)
-        out_BLD: Tensor = self.ff_out(F.silu(self.ff_proj(h_BLD)) * self.up_proj(h_BLD))
-        return x_BLD + out_BLD
-
-    def _mix(
-        self,
-        h_BLD: Tensor,
-        cos_LE: Tensor,
-        sin_LE: Tensor,
-        visible: Tensor | Segments | None,
-        kept: LayerCache | None,
-    ) -> Tensor:
-        heads = (self.config.head_dim,)
-        q_BHLE = self.q_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
-        k_BKLE = self.k_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
-        v_BKLE = self.v_proj(h_BLD).unflatten(-1, (-1, *heads)).transpose(1, 2)
-        q_BHLE, k_BKLE = rotate(q_BHLE, cos_LE, sin_LE), rotate(k_BKLE, cos_LE, sin_LE)
-        if kept is not None:
-            k_BKLE, v_BKLE = kept.update(k_BKLE, v_BKLE)
-        mixed_BHLE = attend(q_BHLE, k_BKLE, v_BKLE, visible, causal=self.config.causal)
-        return mixed_BHLE.transpose(1, 2).flatten(2)
 
 
 class Transformer(nn.Module):
@@ -167,47 +92,35 @@ class MaskPredictor(nn.Module):
         ids_BL: Tensor,
         attention_mask: Tensor | None = None,
         document_ids_BL: Tensor | None = None,
+        *,
+        place_N: Tensor | None = None,
     ) -> Tensor:
         """Return h_BLD, what the head reads: rows nobody asks for need not go through it.
 
         Padding is not computed: its rows are zeros. Under `torch.compile`, where shapes may not
         depend on a mask, the mask goes to the kernel instead and padding is computed as well.
-        """
-        position_L = self._positions(ids_BL)
-        if attention_mask is None and document_ids_BL is None:
-            return self._layers(ids_BL, position_L, None)
-        if torch.compiler.is_compiling():
-            visible = visible_keys(attention_mask, document_ids_BL, causal=self.config.causal)
-            return self._layers(ids_BL, position_L, visible)
-        segments = Segments.of(attention_mask, document_ids_BL)
-        if segments.is_whole_batch:
-            return self._layers(ids_BL, position_L, None)
-        h_1ND = self._layers(segments.pack(ids_BL), segments.positions(), segments)
-        return segments.unpack(h_1ND)
 
-    def hidden_at(
-        self, ids_BL: Tensor, place_N: Tensor, attention_mask: Tensor | None = None
-    ) -> Tensor:
-        """Return h_ND at some places of the flattened batch: `hidden(...).flatten(0, 1)[place_N]`.
-
-        The last layer mixes all tokens but computes on only for these, unless it is compiled: how
-        many are asked for differs from call to call, and every number would be compiled anew. A
-        place that is padding raises an error of the index, since nothing is computed there.
+        With `place_N`, places in the flattened batch, return h_ND of these alone: the last layer
+        mixes all tokens but computes on only for them, unless it is compiled. How many are asked
+        for differs from call to call, and every number would be compiled anew. A place that is
+        padding raises an error of the index, since nothing is computed there.
         """
         *_, last = self.model.transformer.blocks
-        if last._compiled_call_impl is not None:
-            return self.hidden(ids_BL, attention_mask).flatten(0, 1)[place_N]
+        if place_N is not None and last._compiled_call_impl is not None:
+            return self.hidden(ids_BL, attention_mask, document_ids_BL).flatten(0, 1)[place_N]
         position_L = self._positions(ids_BL)
-        if attention_mask is None:
+        if attention_mask is None and document_ids_BL is None:
             return self._layers(ids_BL, position_L, None, place_N)
         if torch.compiler.is_compiling():
-            visible = visible_keys(attention_mask, None, causal=self.config.causal)
+            visible = visible_keys(attention_mask, document_ids_BL, causal=self.config.causal)
             return self._layers(ids_BL, position_L, visible, place_N)
-        segments = Segments.of(attention_mask, None)
+        segments = Segments.of(attention_mask, document_ids_BL)
         if segments.is_whole_batch:
             return self._layers(ids_BL, position_L, None, place_N)
-        packed_1N = segments.pack(ids_BL)
-        return self._layers(packed_1N, segments.positions(), segments, segments.places(place_N))
+        packed_1N, packed_N = segments.pack(ids_BL), segments.positions()
+        if place_N is not None:
+            return self._layers(packed_1N, packed_N, segments, segments.places(place_N))
+        return segments.unpack(self._layers(packed_1N, packed_N, segments))
 
     def hidden_cached(
         self, ids_BN: Tensor, cache: KeyValueCache, place_BN: Tensor | None = None
@@ -341,26 +254,21 @@ class MaskPredictor(nn.Module):
 
 
 def hidden_and_head(
-    model: Predictor, ids_BL: Tensor, attention_mask: Tensor | None = None
+    model: Predictor,
+    ids_BL: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    place_N: Tensor | None = None,
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Return what the head reads, and the head, so that only the rows in demand pay for it.
 
-    The head is 16 % of a 1B model. A predictor that is only a function has done that work already:
-    its logits are returned with a head that changes nothing.
+    The head is 16 % of a 1B model. Where it is known before the pass who will be asked for, at
+    `place_N` of the flattened batch, the last layer is spared the rest too. A predictor that is
+    only a function has done that work already: its logits come with a head that changes nothing.
     """
     if isinstance(model, MaskPredictor):
-        return model.hidden(ids_BL, attention_mask), model.head
-    return model(ids_BL, attention_mask=attention_mask), lambda logits: logits
-
-
-def hidden_at_and_head(
-    model: Predictor, ids_BL: Tensor, place_N: Tensor, attention_mask: Tensor | None = None
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return what the head reads at places of the flattened batch, and the head.
-
-    Where it is known before the pass who will be asked for, the last layer is spared the rest too.
-    """
-    if isinstance(model, MaskPredictor):
-        return model.hidden_at(ids_BL, place_N, attention_mask), model.head
-    logits_BLV = model(ids_BL, attention_mask=attention_mask)
-    return logits_BLV.flatten(0, 1)[place_N], lambda logits: logits
+        return model.hidden(ids_BL, attention_mask, place_N=place_N), model.head
+    logits = model(ids_BL, attention_mask=attention_mask)
+    if place_N is not None:
+        logits = logits.flatten(0, 1)[place_N]
+    return logits, lambda logits: logits

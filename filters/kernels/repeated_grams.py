@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from filters.kernels.compiled import compiled, integer
+from filters.kernels.repetition import home_slot, table_size
 from filters.kernels.tokens import Places, Tokens, hash_content
 from filters.kernels.words import Bytes, Hashes, eight_bytes, mix, stirred
 
@@ -18,8 +19,6 @@ TOP, REPEATED = (2, 4), (5, 10)
 PREFIX = 14
 """Bytes that two equal n-grams begin with, both (any number is exact; this one is fast)."""
 
-_SPREAD = np.uint64(0x9FB21C651E98DF25)
-_HIGH = np.uint64(32)
 _LAST_STAMP = 2**31 - 1
 
 
@@ -46,18 +45,9 @@ def gram_room(most: int) -> Grams:
         np.empty(most + 1, dtype=np.int32),
         np.empty(most + 1, dtype=np.uint8),
         np.empty(most + 1, dtype=np.int32),
-        np.zeros(_slots(most), dtype=np.int32),
+        np.zeros(table_size(most), dtype=np.int32),
         np.ones(1, dtype=np.int32),
     )
-
-
-@compiled
-def _slots(entries: int) -> int:
-    """Return the slots of a table at most a quarter full: a power of two."""
-    size = 8
-    while size < 4 * entries:
-        size *= 2
-    return size
 
 
 @compiled
@@ -68,7 +58,7 @@ def _empty_table(grams: Grams, entries: int, places: int) -> tuple[Places, int]:
         grams.stamp[0] = 1
     stamp = integer(grams.stamp[0])
     grams.stamp[0] += places
-    return grams.slots[: _slots(entries)], stamp
+    return grams.slots[: table_size(entries)], stamp
 
 
 @compiled
@@ -76,7 +66,7 @@ def _first(slots: Places, keys: Hashes, stamp: int, place: int) -> int:
     """Return the first place with the key of `place`, noting this one where there is none yet."""
     key = keys[place]
     mask = slots.size - 1
-    slot = integer((key * _SPREAD) >> _HIGH) & mask
+    slot = home_slot(key, mask)
     held = integer(slots[slot]) - stamp
     while (held >= 0) & (keys[max(held, 0)] != key):
         slot = (slot + 1) & mask

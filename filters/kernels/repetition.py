@@ -41,10 +41,16 @@ def occupied(key: np.uint64) -> np.uint64:
 
 
 @compiled
+def home_slot(key: np.uint64, mask: int) -> int:
+    """Return where the search for a key begins, in a table of mask + 1 slots."""
+    return integer((key * _SPREAD) >> _HIGH) & mask
+
+
+@compiled
 def find_slot(keys: Hashes, key: np.uint64) -> int:
     """Return the slot that holds an `occupied` key, or the free one where it belongs."""
     mask = keys.size - 1
-    slot = integer((key * _SPREAD) >> _HIGH) & mask
+    slot = home_slot(key, mask)
     while keys[slot] and keys[slot] != key:
         slot = (slot + 1) & mask
     return slot

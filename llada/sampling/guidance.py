@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from llada.model import Predictor, hidden_at_and_head
+from llada.model import Predictor, hidden_and_head
 
 
 def guided_logits(
@@ -28,12 +28,14 @@ def guided_logits(
     """
     place_N = rows_BT.flatten().nonzero()[:, 0]
     if scale == 0.0:
-        h_ND, head = hidden_at_and_head(model, ids_BT, place_N, attention_mask)
+        h_ND, head = hidden_and_head(model, ids_BT, attention_mask, place_N=place_N)
         return head(h_ND)
     promptless_BT = ids_BT.masked_fill(prompt_BT, mask_id)
     both_mask = None if attention_mask is None else attention_mask.repeat(2, 1)
     both_M = torch.cat([place_N, place_N + ids_BT.numel()])
-    h_MD, head = hidden_at_and_head(model, torch.cat([ids_BT, promptless_BT]), both_M, both_mask)
+    h_MD, head = hidden_and_head(
+        model, torch.cat([ids_BT, promptless_BT]), both_mask, place_N=both_M
+    )
     return guide(head(h_MD).chunk(2), scale)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llada.errors import LladaError
-from llada.model import MaskPredictor, hidden_at_and_head
+from llada.model import MaskPredictor, hidden_and_head
 from llada.sampling.candidates import Head
 from llada.sampling.canvas import Canvas, ConfiguredPredictor
 from llada.sampling.config import SamplingConfig
@@ -51,7 +51,7 @@ class Passes:
         if self._config.cache == "none":
             first_B1 = torch.arange(len(ids_BT), device=ids_BT.device)[:, None] * ids_BT.shape[1]
             place_N = (first_B1 + read_BN).flatten()
-            h_ND, head = hidden_at_and_head(self._model, ids_BT, place_N, mask_BT)
+            h_ND, head = hidden_and_head(self._model, ids_BT, mask_BT, place_N=place_N)
             return h_ND.view(*read_BN.shape, -1).chunk(self._branches), head
         head = self._cached.head
         window_BW = None

@@ -48,14 +48,18 @@ class _Group(NamedTuple):
     """How wide to run, and where Ray keeps what it needs meanwhile."""
 
     run: str
-    controller: str
-    """Ray's name of the run: of its own for every controller, since it would go on with an old
-    one's notes."""
+    lost: int
+    """How many controllers of the run have died."""
     workers: int
     cpus_per_worker: float
     gpus_per_worker: float
     storage: str
     max_failures: int
+
+    @property
+    def name(self) -> str:
+        """What Ray calls the run: another name for every controller, lest it reads old notes."""
+        return f"{self.run}-{self.lost}"
 
 
 def train(
@@ -98,7 +102,7 @@ def train(
     tail, pulses = Tail(metrics_path), _pulses(job, run)
     watch = Watch(pulses, metrics_path, stall_seconds)
     group = _Group(
-        run, run, workers, cpus_per_worker, gpus_per_worker, str(scratch.absolute()), max_failures
+        run, 0, workers, cpus_per_worker, gpus_per_worker, str(scratch.absolute()), max_failures
     )
     ending: dict[ObjectRef[bool], Beat] = {}
 
@@ -111,7 +115,7 @@ def train(
     try:
         for lost in range(max_failures + 1):
             try:
-                failure = _fitted(job, group._replace(controller=f"{run}-{lost}"), meanwhile)
+                failure = _fitted(job, group._replace(lost=lost), meanwhile)
                 break
             except (ray.exceptions.ActorDiedError, ray.exceptions.WorkerCrashedError) as error:
                 failure = str(error)
@@ -161,7 +165,7 @@ def _fitted(job: TrainingJob, group: _Group, meanwhile: Callable[[], None]) -> s
     else:
         return failure
     finally:
-        shutil.rmtree(Path(group.storage) / group.controller, ignore_errors=True)
+        shutil.rmtree(Path(group.storage) / group.name, ignore_errors=True)
 
 
 def _check(job: TrainingJob, workers: int) -> None:
@@ -222,7 +226,7 @@ def _fit(job: str, group: _Group) -> str | None:
             timeout_s=_COLLECTIVE_TIMEOUT_S,
         ),
         run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees the class of Train v1
-            name=group.controller,
+            name=group.name,
             storage_path=group.storage,
             failure_config=FailureConfig(max_failures=group.max_failures),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": threads}},

@@ -9,7 +9,8 @@ from torch import Tensor
 from llada.attention import rotary_angles
 from llada.config import PRESETS, ModelConfig
 from llada.errors import LladaError
-from llada.model import Block, MaskPredictor, RMSNorm, hidden_and_head, hidden_at_and_head
+from llada.layers import Block, RMSNorm
+from llada.model import MaskPredictor, hidden_and_head
 
 IDS = torch.tensor([[11, 4, 13, 14, 4, 16], [21, 22, 4, 4, 25, 26]])
 
@@ -127,26 +128,26 @@ def test_the_last_layer_spares_places_nobody_asks_for(model: MaskPredictor, padd
     *_, last = model.model.transformer.blocks
     assert isinstance(last, Block)
     last.ff_out.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
-    h_ND, head = hidden_at_and_head(model, IDS, place_N, mask)
+    h_ND, head = hidden_and_head(model, IDS, mask, place_N=place_N)
     assert seen == [4]
     torch.testing.assert_close(h_ND, expected)
     torch.testing.assert_close(head(h_ND), model(IDS, mask).flatten(0, 1)[place_N])
-    h_ND, head = hidden_at_and_head(lambda ids, attention_mask: model(ids), IDS, place_N, mask)
+    h_ND, head = hidden_and_head(lambda ids, attention_mask: model(ids), IDS, mask, place_N=place_N)
     torch.testing.assert_close(head(h_ND), model(IDS).flatten(0, 1)[place_N])
     if padded:
         with pytest.raises(IndexError):
-            model.hidden_at(IDS, torch.tensor([0]), mask)
+            model.hidden(IDS, mask, place_N=torch.tensor([0]))
 
 
 def test_a_compiled_last_layer_computes_all_places(config: ModelConfig) -> None:
     """Or it would be compiled anew for every number of places."""
     model = MaskPredictor(config).requires_grad_(False)
-    expected = model.hidden_at(IDS, torch.tensor([1, 4]))
+    expected = model.hidden(IDS, place_N=torch.tensor([1, 4]))
     *_, last = model.model.transformer.blocks
     last.compile(backend="eager", dynamic=False)
     with torch._dynamo.config.patch(error_on_recompile=True):
         for count in (1, 2):
-            h_ND = model.hidden_at(IDS, torch.tensor([1, 4])[:count])
+            h_ND = model.hidden(IDS, place_N=torch.tensor([1, 4])[:count])
             torch.testing.assert_close(h_ND, expected[:count])
 
 

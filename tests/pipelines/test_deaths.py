@@ -28,11 +28,8 @@ POISON = "crash"
 
 
 def on_ray(test: Callable[[Path], None]) -> Callable[[Path], None]:
-    for mark in ("ray", "slow"):
-        test = getattr(pytest.mark, mark)(test)
-    warnings = pytest.mark.filterwarnings("default")  # Ray's own, in the driver
-    marked: Callable[[Path], None] = warnings(pytest.mark.usefixtures("ray_session")(test))
-    return marked
+    test = pytest.mark.filterwarnings("default")(test)  # Ray's own, in the driver
+    return pytest.mark.ray(pytest.mark.slow(pytest.mark.usefixtures("ray_session")(test)))
 
 
 def documents(*texts: str) -> pa.Table:

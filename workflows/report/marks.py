@@ -94,10 +94,7 @@ def _longest_line(text: str) -> Spans:
 def _generated(text: str) -> Spans:
     """Mark what says that a program wrote the text."""
     found = re.match(GENERATED, text[:LOOKED_AT])
-    if found is None:
-        return []
-    (word,) = re.finditer(r"(?i)(?:auto|automatically|code)[- ]?generated\Z", found.group())
-    return [word.span()]
+    return [found.span(1)] if found else []
 
 
 def _declaration(text: str) -> Spans:
