@@ -5,10 +5,10 @@ import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
-from pipelines import machine
+from pipelines import machine, side_threads
 from pipelines.errors import (
     InputError,
     PipelineError,
@@ -159,7 +159,7 @@ def _drawn(
         except BaseException as error:  # noqa: BLE001  a thread's edge: raised again below
             arrived.put(("error", error))
 
-    Thread(target=draw, name="ray-data", daemon=True).start()
+    side_threads.start(draw, "ray-data")
     try:
         while True:
             stop.check()

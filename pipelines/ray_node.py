@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
-from pipelines import machine, node_watch
+from pipelines import machine, node_watch, side_threads
 from pipelines.errors import WorkerError
 
 _LOOK = 0.1
+_LAST_MOMENT = 5.0
 _starting = Lock()
 _watches: list["_Watch"] = []
 
@@ -187,7 +188,10 @@ def _silenced_stderr() -> Iterator[None]:
 
 
 def stop_ray() -> None:
-    """Shut Ray down if this process started it."""
+    """Shut Ray down if this process started it, but not under threads that may be inside it.
+
+    Those have a moment to end. Ray then goes with this process: `side_threads.leave`.
+    """
     if "ray" not in sys.modules:
         return
     import ray
@@ -195,4 +199,5 @@ def stop_ray() -> None:
     if ray.is_initialized():
         for watch in _watches:
             watch.expect_the_end()
-        ray.shutdown()
+        if side_threads.have_ended(within=_LAST_MOMENT):
+            ray.shutdown()

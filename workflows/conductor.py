@@ -1,11 +1,11 @@
 """One run under way: starts stages as inputs appear, hears how they end, tells the journal."""
 
-import threading
 import time
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from pipelines import side_threads
 from pipelines.stopping import Stopped
 from pipelines.workspace import Progress
 from workflows.artifact import Artifact
@@ -134,8 +134,7 @@ class Conductor:
             except BaseException as error:  # noqa: BLE001  a thread's edge: raised by the runner
                 self._ended.put((stage, error))
 
-        # A daemon: a second Ctrl-C does not wait for a unit that hangs.
-        threading.Thread(target=work, name=stage.name, daemon=True).start()
+        side_threads.start(work, stage.name)
 
     def _await_one(self) -> None:
         if not self._running:

@@ -53,6 +53,11 @@ def _events(store: Path, kind: str, stage: str) -> int:
     return found
 
 
+def _runs_ended(store: Path) -> int:
+    journals = store.glob("_runs/*/events.jsonl")
+    return sum('"kind":"run_finished"' in path.read_text() for path in journals)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
@@ -86,6 +91,18 @@ def test_ctrl_c(project: Path) -> None:
     assert interrupt(run) == 1
     assert time.monotonic() - started < 30
     assert "Traceback" not in log.read_text()
+
+    begun, ended = _events(store, "stage_started", "unique"), _runs_ended(store)
+    run, log = _begin(project, "while it clears away")
+    wait_until(lambda: _events(store, "stage_started", "unique") > begun, run, log)
+    os.killpg(run.pid, signal.SIGINT)
+    wait_until(lambda: _runs_ended(store) > ended, run, log)
+    assert interrupt(run) == 1
+    said = log.read_text()
+    assert said.endswith(
+        "run the same command again to go on.\n  llada run small.yaml --keep-going\n"
+    )
+    assert "Traceback" not in said
 
     run, log = _begin(project, "training")
     wait_until(lambda: _events(store, "metrics", "base") >= 3, run, log)

@@ -10,6 +10,7 @@ from importlib import import_module
 
 import click
 
+from pipelines import side_threads
 from pipelines.errors import PipelineError
 from workflows.errors import StageError, UsageError, WorkflowError
 from workflows.stage import nearest
@@ -82,28 +83,29 @@ def main() -> None:
     """Run the command line; people get sentences, our own bugs get a traceback."""
     try:
         # Without click's own ending a code given to `Context.exit` comes back as the result.
-        code = cli.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        ended = cli.main(standalone_mode=False)
+        code = ended if isinstance(ended, int) else 0
     except click.exceptions.Abort:
-        sys.exit(_complain("interrupted", 1))
+        code = _complain("interrupted", 1)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except StageError as error:
         if error.details:
             print(error.details.rstrip(), file=sys.stderr)  # noqa: T201
-        sys.exit(_complain(f"stage '{error.stage}' failed: {error}", 1))
+        code = _complain(f"stage '{error.stage}' failed: {error}", 1)
     except WorkflowError as error:
-        sys.exit(_complain(str(error), error.exit_code))
+        code = _complain(str(error), error.exit_code)
     except (PipelineError, ValueError) as error:
-        sys.exit(_complain(str(error), 1))
+        code = _complain(str(error), 1)
     except KeyboardInterrupt:
-        sys.exit(_complain("interrupted", 1))
+        code = _complain("interrupted", 1)
     except BrokenPipeError:
-        sys.exit(1)
+        code = 1
     except Exception:  # noqa: BLE001  the process edge: our own bug, shown whole
         traceback.print_exc()
-        sys.exit(_complain("this is a bug in llada: please report it with the lines above", 1))
+        code = _complain("this is a bug in llada: please report it with the lines above", 1)
+    side_threads.leave(code)
 
 
 def _complain(message: str, code: int) -> int:

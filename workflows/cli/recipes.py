@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llada.training.sizing import DEFAULT_MFU
+from pipelines import side_threads
 from pipelines.secrets import redacted
 from pipelines.storage import store_root
 from workflows.cli import options
@@ -239,20 +240,22 @@ def drive(
         keep_going=keep_going,
         times=Times.from_environment(),
     )
-    interrupt = _Interrupt(runner, terminal)
-    try:
-        with interrupt:
+    interrupted = (
+        f"interrupted. Finished stages and shards are kept: run the same command again to go on."
+        f"\n  {again}"
+    )
+    interrupt = _Interrupt(runner, terminal, interrupted)
+    with interrupt:
+        try:
             result = runner.run(opened.recipe)
-    except (KeyboardInterrupt, Exception):
-        if not interrupt.heard:
-            raise
-        raise InterruptedRun(
-            f"interrupted. Finished stages and shards are kept: run the same command again to go "
-            f"on.\n  {again}"
-        ) from None
-    finally:
-        tracking.ended()
-        stop_ray()
+        except (KeyboardInterrupt, Exception):
+            if not interrupt.heard:
+                raise
+            raise InterruptedRun(interrupted) from None
+        finally:
+            interrupt.clears_away = True
+            tracking.ended()
+            stop_ray()
     artifacts = {done.stage.name: done.artifact for done in result.stages}
     if say:
         facts = {"recipe": opened.recipe.name, "run_id": result.run_id}
@@ -266,12 +269,14 @@ def drive(
 class _Interrupt:
     """Ctrl-C: the first lets what is in flight end, the second cancels.
 
-    It is remembered, because raised in the middle of an import it can come out as any error.
+    It is remembered, because raised in the middle of an import it can come out as any error. While
+    the run clears away it raises nothing: Ray, half shut down, can crash a process that goes on.
     """
 
-    def __init__(self, runner: "Runner", terminal: "Terminal") -> None:
-        self._runner, self._terminal = runner, terminal
+    def __init__(self, runner: "Runner", terminal: "Terminal", last_words: str) -> None:
+        self._runner, self._terminal, self._last_words = runner, terminal, last_words
         self.heard = False
+        self.clears_away = False
 
     def __enter__(self) -> None:
         self._before = {
@@ -284,6 +289,9 @@ class _Interrupt:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         again, self.heard = self.heard, True
+        if self.clears_away:
+            self._terminal.say(f"llada: {self._last_words}")
+            side_threads.leave_at_once(1)
         if again or not self._runner.is_working:
             signal.default_int_handler(number, frame)
         self._runner.finish_soon()
