@@ -80,6 +80,7 @@ class VarianceWorker:
         for rows in (_SAME, _OTHER):
             measured = spread(self._model, self._batches(noise, same_rows=rows == _SAME))
             found[f"{name}_gradient_noise_{rows}"] = measured.gradient
+            found[f"{name}_gradient_error_{rows}"] = measured.gradient_error
             found[f"{name}_loss_spread_{rows}"] = measured.loss
         files = ShardFiles(self._root, name, self._attempt)
         files.write_bytes(json.dumps(found, indent=1).encode(), "report", name=f"{name}.json")
@@ -153,8 +154,8 @@ def table(held_out: Sequence[tuple[int, float, float]], noise: Mapping[str, floa
     lines += [f"| {step} | {a:.4f} | {b:.4f} | {b - a:+.4f} |" for step, a, b in held_out]
     lines += [
         "",
-        "Held-out loss in nats a token. Below: tr(cov g) / |E g|^2 of one batch, standard "
-        "deviation of its loss.",
+        "Held-out loss in nats a token. Below: tr(cov g) / |E g|^2 of one batch +- its standard "
+        "error, standard deviation of its loss.",
         "",
         "| schedule | gradient, same rows | other rows | loss, same rows | other rows |",
         "|---|---|---|---|---|",
@@ -162,9 +163,12 @@ def table(held_out: Sequence[tuple[int, float, float]], noise: Mapping[str, floa
     for key in noise:
         if key.endswith(f"_gradient_noise_{_SAME}"):
             name = key.removesuffix(f"_gradient_noise_{_SAME}")
-            gradient = [noise[f"{name}_gradient_noise_{rows}"] for rows in (_SAME, _OTHER)]
-            loss = [noise[f"{name}_loss_spread_{rows}"] for rows in (_SAME, _OTHER)]
-            cells = [*(f"{each:.3f}" for each in gradient), *(f"{each:.2%}" for each in loss)]
+            cells = [
+                f"{noise[f'{name}_gradient_noise_{rows}']:.3f} +- "
+                f"{noise[f'{name}_gradient_error_{rows}']:.3f}"
+                for rows in (_SAME, _OTHER)
+            ]
+            cells += [f"{noise[f'{name}_loss_spread_{rows}']:.2%}" for rows in (_SAME, _OTHER)]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -63,10 +63,14 @@ def _variance(name: str, info: Mapping[str, Any]) -> str:
         f"    {step:<24,}{paper:>12.4f}{other:>12.4f}{other - paper:>+12.4f}"
         for step, paper, other in chosen + [each for each in held_out[-1:] if each not in chosen]
     ]
-    lines.append(f"    {'gradient noise':<24}{'same rows':>12}{'other rows':>12}")
-    lines += [
-        f"    {schedule:<24}{info['noise'][f'{schedule}_gradient_noise_same_rows']:>12.3f}"
-        f"{info['noise'][f'{schedule}_gradient_noise_other_rows']:>12.3f}"
-        for schedule in info["schedules"]
-    ]
+    lines.append(f"    {'gradient noise':<24}{'same rows':>18}{'other rows':>18}")
+    for schedule in info["schedules"]:
+        cells = (_with_error(info["noise"], schedule, rows) for rows in ("same_rows", "other_rows"))
+        lines.append(f"    {schedule:<24}" + "".join(f"{cell:>18}" for cell in cells))
     return "\n".join(lines)
+
+
+def _with_error(noise: Mapping[str, float], schedule: str, rows: str) -> str:
+    found = f"{noise[f'{schedule}_gradient_noise_{rows}']:.3f}"
+    error = noise.get(f"{schedule}_gradient_error_{rows}")  # artifacts of before do not have it
+    return found if error is None else f"{found} +- {error:.3f}"

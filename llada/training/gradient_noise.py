@@ -31,6 +31,8 @@ class Spread(NamedTuple):
     loss: float
     gradient: float
     """The noise scale in batches: how many must be averaged until signal and noise are equal."""
+    gradient_error: float
+    """Standard error of `gradient`, from how much |g|^2 strays: weights of 1/t have a long tail."""
 
 
 def spread(model: MaskPredictor, batches: Iterable[Batch]) -> Spread:
@@ -43,6 +45,7 @@ def spread(model: MaskPredictor, batches: Iterable[Batch]) -> Spread:
     """
     objective = Objective(model, CHUNK_ROWS)
     losses: list[float] = []
+    norms: list[float] = []
     mean_W, squares = torch.zeros((), dtype=torch.float64), 0.0
     for batch in batches:
         model.zero_grad()
@@ -50,6 +53,7 @@ def spread(model: MaskPredictor, batches: Iterable[Batch]) -> Spread:
         loss.backward()
         gradient_W = _gradient(model)
         losses.append(loss.item())
+        norms.append(float(gradient_W @ gradient_W))
         off_W = gradient_W - mean_W
         mean_W = mean_W + off_W / len(losses)
         squares += float(off_W @ (gradient_W - mean_W))
@@ -59,8 +63,9 @@ def spread(model: MaskPredictor, batches: Iterable[Batch]) -> Spread:
         raise TrainingError(msg)
     variance = squares / (len(losses) - 1)
     signal = float(mean_W @ mean_W) - variance / len(losses)  # |mean|^2 overstates |E g|^2
-    found = torch.tensor(losses, dtype=torch.float64)
-    return Spread(float(found.std() / found.mean()), variance / signal)
+    found, norms_N = (torch.tensor(each, dtype=torch.float64) for each in (losses, norms))
+    error = float(norms_N.std()) / len(norms) ** 0.5
+    return Spread(float(found.std() / found.mean()), variance / signal, error / signal)
 
 
 def on_rows(drawn: Batch, rows: Batch, mask_id: int) -> Batch:

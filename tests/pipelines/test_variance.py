@@ -58,8 +58,12 @@ def test_the_spread_is_the_trace_of_the_covariance_over_the_signal(tmp_path: Pat
     found_NW = gradients(drawn)
     variance = found_NW.var(dim=0).sum()
     signal = found_NW.mean(0).square().sum() - variance / len(drawn)
-    assert spread(model(), drawn).gradient == pytest.approx(float(variance / signal), rel=1e-6)
-    assert spread(model(), drawn[:1] * 3) == pytest.approx((0.0, 0.0), abs=1e-9)
+    norms = found_NW.square().sum(dim=1)
+    found = spread(model(), drawn)
+    assert found.gradient == pytest.approx(float(variance / signal), rel=1e-6)
+    error = norms.std() / len(drawn) ** 0.5
+    assert found.gradient_error == pytest.approx(float(error / signal), rel=1e-6)
+    assert spread(model(), drawn[:1] * 3) == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
     with pytest.raises(TrainingError, match="over 1 batches"):
         spread(model(), drawn[:1])
 
@@ -116,7 +120,8 @@ def test_two_trainings_become_one_comparison(tmp_path: Path) -> None:
         assert noise[f"both_loss_spread_{rows}"] < noise[f"paper_loss_spread_{rows}"]
     table = (tmp_path / "out" / "report" / "table.md").read_text()
     assert "| 4 | 3.2500 | 3.0000 | -0.2500 |" in table
-    assert f"| both | {noise['both_gradient_noise_same_rows']:.3f} |" in table
+    shown, error = (noise[f"both_gradient_{what}_same_rows"] for what in ("noise", "error"))
+    assert f"| both | {shown:.3f} +- {error:.3f} |" in table
     one = json.loads((tmp_path / "out" / "report" / "both.json").read_text())
     assert one["both_loss_spread_same_rows"] == noise["both_loss_spread_same_rows"]
 
