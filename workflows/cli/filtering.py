@@ -212,7 +212,7 @@ def _names(text: str) -> list[str]:
 def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
     """Write the recipe beside the results and carry it out as `llada run` does."""
     from pipelines.storage import write_bytes
-    from workflows.cli.recipes import drive
+    from workflows.cli.driving import drive
     from workflows.filtering import RECIPE, STAGE
 
     recipe = out.absolute() / RECIPE
