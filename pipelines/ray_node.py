@@ -145,9 +145,6 @@ def _start_local() -> None:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            # Workers started in advance lack the environment below: none is ever used, and two
-            # take seconds of a laptop's start, then each a hundredth of a core.
-            _system_config={"prestart_worker_first_driver": False},
             runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}},
         )
 
