@@ -75,8 +75,8 @@ def _start_ray(address: str | None) -> None:
             if attempt == 2:
                 raise WorkerError(
                     f"Ray did not start on this machine: {str(error).rstrip('.')}. Wait until "
-                    "other heavy work here has ended, make sure memory and /dev/shm are not exhausted, "
-                    "and run again. Its logs: /tmp/ray/session_latest/logs."
+                    "other heavy work here has ended, make sure memory and /dev/shm are not "
+                    "exhausted, and run again. Its logs: /tmp/ray/session_latest/logs."
                 ) from error
         else:
             return
