@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 usage (`plan --exit-code` adds its own; see its help).
 """
 
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
@@ -105,6 +106,7 @@ def main() -> None:
     except Exception:  # noqa: BLE001  the process edge: our own bug, shown whole
         traceback.print_exc()
         code = _complain("this is a bug in llada: please report it with the lines above", 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends now; no traceback for one more Ctrl-C
     side_threads.leave(code)
 
 
