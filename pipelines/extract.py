@@ -10,10 +10,12 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines import schemas, storage
+from pipelines.deaths import InChild
 from pipelines.errors import InputError
 from pipelines.ledger import Count, Ledger
 from pipelines.listed_files import SourceFile
 from pipelines.reading.portion import BrokenFiles, Extractor, Portion, Reading
+from pipelines.reading.raw import OrAside, Parse, Parser, Raw
 from pipelines.reading.readers import read
 from pipelines.reading.records import Document, Record, Reject
 from pipelines.reading.splitting import portions_of
@@ -51,9 +53,16 @@ class ExtractUnit(BaseModel):
 class ExtractWorker:
     """Reads the files of a unit; writes documents and rejects in parts of bounded size."""
 
-    def __init__(self, root: str, attempt: str, stage: str, config: ExtractConfig) -> None:
+    def __init__(
+        self,
+        root: str,
+        attempt: str,
+        stage: str,
+        config: ExtractConfig,
+        parser: Callable[[Reading], Parse] = Parser,
+    ) -> None:
         self._root, self._attempt, self._stage = storage.at(root), attempt, stage
-        self._config = config
+        self._config, self._parser = config, parser
         self._reading = Reading(broken_files=config.broken_files, extractor=config.extractor)
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
@@ -63,12 +72,21 @@ class ExtractWorker:
             InputError: a file is gone or changed since it was listed, or is damaged and the config
                 says to stop.
         """
+        return self._with(self._parser(self._reading), unit)
+
+    def carefully(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Do the same with records parsed in a process of its own; those it dies of are kept."""
+        with InChild[Raw, list[Record]](partial(self._parser, self._reading)) as parse:
+            return self._with(parse, unit)
+
+    def _with(self, parse: Parse, unit: Mapping[str, Any]) -> ShardRecord:
+        parse = OrAside(parse)
         todo = ExtractUnit.model_validate(unit)
         documents = self._parts(todo.shard, "data", schemas.DOCUMENT)
         rejects = self._parts(todo.shard, "rejects", schemas.DROPPED)
         for portion in todo.portions:
             check_unchanged(portion)
-            for record in read(portion, self._reading):
+            for record in read(portion, self._reading, parse):
                 row = document_row(record)
                 verdict = self._verdict(portion.file, record)
                 if verdict is None:

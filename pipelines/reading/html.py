@@ -8,6 +8,7 @@ from pipelines.reading.charsets import decoded
 from pipelines.reading.html_text import EXTRACTORS, TooComplexError, parsed
 from pipelines.reading.plain import readable
 from pipelines.reading.portion import Portion, Reading
+from pipelines.reading.raw import Raw
 from pipelines.reading.records import Record, broken, document
 from pipelines.reading.text import whole
 
@@ -15,14 +16,18 @@ _MOST_UNREADABLE = 0.01
 """Share of characters that may be unreadable; a page with more is not in any encoding we know."""
 
 
-def read_html(portion: Portion, reading: Reading) -> Iterator[Record]:
+def read_html(portion: Portion, reading: Reading) -> Iterator[Record | Raw]:
     """Yield the page as one record at position 0."""
     file = portion.file
     content = whole(file, reading.most_bytes)
     if content is None:
         yield broken(file, 0, f"the page is longer than {reading.most_bytes:,} bytes")
         return
-    yield page_record(RawPage(file, "0", content, None, None, {}), reading)
+    yield Raw(file, "0", content, _records)
+
+
+def _records(raw: Raw, reading: Reading) -> Iterator[Record]:
+    yield page_record(RawPage(raw.file, raw.position, raw.content, None, None, {}), reading)
 
 
 class RawPage(NamedTuple):

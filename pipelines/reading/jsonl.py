@@ -7,20 +7,25 @@ from pipelines.listed_files import SourceFile
 from pipelines.reading.lines import lines_of
 from pipelines.reading.plain import readable
 from pipelines.reading.portion import Portion, Reading
+from pipelines.reading.raw import Raw
 from pipelines.reading.records import Record, broken, from_fields
 from pipelines.streams import Line
 
 
-def read_jsonl(portion: Portion, reading: Reading) -> Iterator[Record]:
+def read_jsonl(portion: Portion, reading: Reading) -> Iterator[Record | Raw]:
     """Yield one record a line that is not blank; its position is where the line begins."""
     for line in lines_of(portion, reading):
         if isinstance(line, Line):
-            yield _record(portion.file, line.offset, line.content or b"")
+            yield Raw(portion.file, str(line.offset), line.content or b"", _records)
         else:
             yield line
 
 
-def _record(file: SourceFile, offset: int, line: bytes) -> Record:
+def _records(raw: Raw, _reading: Reading) -> Iterator[Record]:
+    yield _record(raw.file, raw.position, raw.content)
+
+
+def _record(file: SourceFile, offset: str, line: bytes) -> Record:
     try:
         fields = json.loads(line.decode())
     except UnicodeDecodeError as error:

@@ -10,14 +10,17 @@ from pipelines.reading.jsonl import read_jsonl
 from pipelines.reading.lines import read_lines
 from pipelines.reading.parquet import read_parquet
 from pipelines.reading.portion import AS_USUAL, Portion, Reading
+from pipelines.reading.raw import Parse, Parser, Raw
 from pipelines.reading.records import Record, Reject, damage
 from pipelines.reading.text import read_text
 from pipelines.reading.warc import read_warc
 from pipelines.streams import BrokenStreamError
 
 
-def read(portion: Portion, reading: Reading = AS_USUAL) -> Iterator[Record]:
-    """Yield the records of a portion in order.
+def read(
+    portion: Portion, reading: Reading = AS_USUAL, parse: Parse | None = None
+) -> Iterator[Record]:
+    """Yield the records of a portion in order; `parse` (none: `Parser`) makes them of raw ones.
 
     A position is where the line begins in the decompressed file (jsonl, lines), a row number from
     0 (Parquet, Arrow), where the record begins (WARC), an object and its line (docstrings), a
@@ -31,7 +34,7 @@ def read(portion: Portion, reading: Reading = AS_USUAL) -> Iterator[Record]:
     """
     file = portion.file
     try:
-        for record in _records(portion, reading):
+        for record in _records(portion, reading, parse or Parser(reading)):
             if isinstance(record, Reject) and record.rule == "broken_file":
                 _check_policy(portion, reading, record)
             yield record
@@ -42,9 +45,13 @@ def read(portion: Portion, reading: Reading = AS_USUAL) -> Iterator[Record]:
         ) from error
 
 
-def _records(portion: Portion, reading: Reading) -> Iterator[Record]:
+def _records(portion: Portion, reading: Reading, parse: Parse) -> Iterator[Record]:
     try:
-        yield from READERS[portion.file.format](portion, reading)
+        for found in READERS[portion.file.format](portion, reading):
+            if isinstance(found, Raw):
+                yield from parse(found)
+            else:
+                yield found
     except BrokenStreamError as error:
         yield damage(portion.file, "end", error.reason, error.reached)
 
@@ -58,7 +65,7 @@ def _check_policy(portion: Portion, reading: Reading, found: Reject) -> None:
         )
 
 
-READERS: Mapping[str, Callable[[Portion, Reading], Iterator[Record]]] = {
+READERS: Mapping[str, Callable[[Portion, Reading], Iterator[Record | Raw]]] = {
     "jsonl": read_jsonl,
     "lines": read_lines,
     "parquet": read_parquet,

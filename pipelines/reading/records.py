@@ -47,7 +47,7 @@ def document_id(source: str, position: str) -> str:
     return xxhash.xxh3_128_hexdigest(f"{source}\0{position}".encode())
 
 
-def from_fields(file: SourceFile, position: int, fields: dict[str, Any]) -> Record:
+def from_fields(file: SourceFile, position: int | str, fields: dict[str, Any]) -> Record:
     """Return the document of a record; `text` comes first, then `content`."""
     key = next((name for name in ("text", "content") if fields.get(name) is not None), None)
     if key is None:

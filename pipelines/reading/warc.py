@@ -16,8 +16,8 @@ from pipelines.reading.html import RawPage, page_record
 from pipelines.reading.opening import opened
 from pipelines.reading.plain import readable
 from pipelines.reading.portion import Portion, Reading
+from pipelines.reading.raw import Raw
 from pipelines.reading.records import Record, Reject, broken, document, document_id
-from pipelines.reading.warc_frames import Frame
 from pipelines.streams import BrokenStreamError
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -33,13 +33,13 @@ class _Captured(NamedTuple):
     file: SourceFile
     position: str
     record: WarcRecord
-    frame: Frame
+    content: bytes
     url: str | None
     metadata: dict[str, Any]
     reading: Reading
 
 
-def read_warc(portion: Portion, reading: Reading) -> Iterator[Record]:
+def read_warc(portion: Portion, reading: Reading) -> Iterator[Record | Raw]:
     """Yield one record a WARC record; its position is where it begins (see `warc_frames`)."""
     file = portion.file
     with opened(file) as stream:
@@ -54,17 +54,21 @@ def read_warc(portion: Portion, reading: Reading) -> Iterator[Record]:
             elif frame.fault:
                 yield broken(file, frame.position, frame.fault, readable(frame.content))
             else:
-                yield _record(file, frame, reading)
+                yield Raw(file, frame.position, frame.content, _records)
 
 
-def _record(file: SourceFile, frame: Frame, reading: Reading) -> Record:
+def _records(raw: Raw, reading: Reading) -> Iterator[Record]:
+    yield _record(raw, reading)
+
+
+def _record(raw: Raw, reading: Reading) -> Record:
     try:
-        record = WarcRecord.from_bytes(frame.content)
+        record = WarcRecord.from_bytes(raw.content)
     except (OSError, ValueError) as error:
-        return broken(file, frame.position, f"no WARC record: {error}", readable(frame.content))
+        return broken(raw.file, raw.position, f"no WARC record: {error}", readable(raw.content))
     url = record.headers.get("WARC-Target-URI")
     captured = _Captured(
-        file, frame.position, record, frame, url.strip("<> ") if url else None,
+        raw.file, raw.position, record, raw.content, url.strip("<> ") if url else None,
         _kept_headers(record), reading,
     )  # fmt: skip
     return HANDLERS.get(_kind(record), _no_page)(captured)
@@ -118,7 +122,7 @@ def _response(captured: _Captured) -> Record:
     if status is None:
         return broken(
             captured.file, captured.position, "no HTTP status line",
-            readable(captured.frame.content),
+            readable(captured.content),
         )  # fmt: skip
     if status != _OK:
         return _reject(
@@ -162,7 +166,7 @@ def _body(captured: _Captured) -> _Body | Reject:
     most = captured.reading.most_bytes
     faults = []
     for decode in ("all", "none"):
-        record = WarcRecord.from_bytes(captured.frame.content)
+        record = WarcRecord.from_bytes(captured.content)
         try:
             record.parse_http(auto_decode=decode)
             content = record.reader.read(most + 1)
@@ -175,7 +179,7 @@ def _body(captured: _Captured) -> _Body | Reject:
         if not content.startswith(warc_frames.MAGIC):
             return _Body(record, content)
         faults.append("the body is compressed in a way that its headers do not tell")
-    return broken(captured.file, captured.position, faults[0], readable(captured.frame.content))
+    return broken(captured.file, captured.position, faults[0], readable(captured.content))
 
 
 def _resource(captured: _Captured) -> Record:
