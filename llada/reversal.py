@@ -5,6 +5,8 @@ description, one to one. Half of the people are told of in both orders, which te
 sentence; the others only as NAME is DESCRIPTION. Asked for the name of those, a model that reads to
 the left only has never seen the name follow (the reversal curse, arXiv 2309.12288).
 
+A name is one word, a description two that others share: neither of them alone gives a name away.
+
 Everything is a function of the config. Names and descriptions are ours.
 """
 
@@ -20,19 +22,12 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-_FIRST = _words(
-    "Abra Bero Calo Dima Elva Foro Gera Hanu Ilmo Jara Kelo Lamu Mira Nolo Ovra Pelu Quin "
-    "Rasu Selo Tavi Ulna Vero Wilu Xara Yelo Zimu"
-)
-_LAST = _words(
-    "Arden Belkor Cardun Delmas Ermin Fostal Gundar Holven Istrad Jolmar Kestan Lodrin Morvel "
-    "Nandor Ostrel Pardin Quelmo Rastin Sorvel Tendar Ulstan Vordel Wistan Yondar"
-)
+_BEGINNINGS = _words("Abr Ber Cald Dim Elv For Ger Han Ilm Jar Kel Lam")
+_ENDINGS = _words("a en or ula imo eth und ist ano ery os ik")
 _TRAITS = _words("quiet eager clever gentle stern merry humble bold weary curious proud patient")
 _TRADES = _words(
     "baker weaver miller sailor mason potter hunter glover cooper tanner fiddler gardener"
 )
-_PLACES = _words("Ostwick Brenholm Calford Dunmere Eskdale Farrow Grimsey Halden Ivelin Kirkmoor")
 
 Direction = Literal["forward", "backward"]
 
@@ -47,7 +42,7 @@ class ReversalConfig(BaseModel):
 
     @model_validator(mode="after")
     def _enough_names(self) -> "ReversalConfig":
-        most = min(len(_FIRST) * len(_LAST), len(_TRAITS) * len(_TRADES) * len(_PLACES))
+        most = min(len(_BEGINNINGS) * len(_ENDINGS), len(_TRAITS) * len(_TRADES))
         if self.people > most:
             raise ValueError(f"people={self.people}; there are names for {most}: take fewer")
         return self
@@ -72,11 +67,8 @@ class Question(NamedTuple):
 def people(config: ReversalConfig) -> list[Person]:
     """Return the people of the world; those of an odd number are told of in one order only."""
     rng = np.random.Generator(np.random.Philox(config.seed))
-    names = [" ".join(pair) for pair in product(_FIRST, _LAST)]
-    descriptions = [
-        f"the {trait} {trade} of {place}"
-        for trait, trade, place in product(_TRAITS, _TRADES, _PLACES)
-    ]
+    names = ["".join(pair) for pair in product(_BEGINNINGS, _ENDINGS)]
+    descriptions = [f"the {trait} {trade}" for trait, trade in product(_TRAITS, _TRADES)]
     chosen = (_drawn(rng, words, config.people) for words in (names, descriptions))
     return [
         Person(name, description, told_backward=number % 2 == 0)

@@ -62,9 +62,9 @@ def test_a_world_is_told_on_the_page_like_other_tokens(tmp_path: Path) -> None:
     info = {"info": made.info, "metrics": made.metrics, "ledger": made.ledger}
     artifact = publish(tmp_path / "store", "world", "reversal_world", "tokens", **info)
     text = page({"world": artifact}, tmp_path / "store", recipe="r", run_id="1", tracking="")
-    words = 8 * 9 + 4 * 9  # eight people told of forward, four of them backward; 9 tokens each
-    assert f"{words + 12} in 12 sequences of 11, 0 held out" in text
-    assert made.metrics["padding"] == 12 * 11 - (words + 12)
+    words = 8 * 6 + 4 * 6  # eight people told of forward, four of them backward; 6 tokens each
+    assert f"{words + 12} in 12 sequences of 8, 0 held out" in text
+    assert made.metrics["padding"] == 12 * 8 - (words + 12)
 
 
 @pytest.mark.parametrize("causal", [False, True])
