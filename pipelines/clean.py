@@ -8,7 +8,7 @@ left with no text are dropped as they entered, so the rejects are as personal as
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,9 +25,9 @@ from filters.edits import (
 )
 from filters.edits.documents import redacted
 from pipelines import repeated_lines, schemas
-from pipelines.documents import Desk, desk_of
+from pipelines.documents import DocumentsWorker, Judged, desk_of
 from pipelines.ledger import Change
-from pipelines.shards import FileEntry, ShardRecord, read_table
+from pipelines.shards import FileEntry
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import StageOutput, Workspace
 
@@ -76,15 +76,14 @@ class CleanConfig(BaseModel):
         return edits[name]
 
 
-class CleanWorker:
-    """Edits one unit: kept documents, emptied ones, and what was done."""
+class Cleaner:
+    """Edits documents: kept ones, emptied ones, and what was done."""
 
-    def __init__(self, desk: Desk, edits: Mapping[str, Edit]) -> None:
-        self._desk, self._edits = desk, edits
+    def __init__(self, edits: Mapping[str, Edit]) -> None:
+        self._edits = edits
 
-    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Read the unit, edit it, write its shard, return the record."""
-        documents = read_table(unit["path"])
+    def __call__(self, documents: pa.Table) -> Judged:
+        """Return edited documents and the report of the edits."""
         cleaned = clean(documents, self._edits)
         report = cleaned.report
         if "pii" in self._edits:  # lines that were taken out before it hold data too
@@ -92,9 +91,7 @@ class CleanWorker:
         kept = cleaned.report.filter(cleaned.report["kept"])
         changed = pc.count_distinct(kept["doc_id"]).as_py()
         found = _summed(kept, "count")
-        return self._desk.publish(
-            unit["shard"],
-            documents,
+        return Judged(
             cleaned.kept,
             cleaned.dropped,
             aside=report,
@@ -115,7 +112,8 @@ def run(workspace: Workspace, config: CleanConfig) -> StageOutput:
             edits[name] = RepeatedLineRemoval(lines, documents_of)
         else:
             edits[name] = config.edit(name)
-    records = run_units(workspace, units, partial(CleanWorker, desk_of(workspace), edits))
+    factory = partial(DocumentsWorker, desk_of(workspace), partial(Cleaner, edits))
+    records = run_units(workspace, units, factory)
     return stage_output(records, schema=schemas.DOCUMENT.to_string(), extra_files=counted)
 
 

@@ -14,9 +14,9 @@ from filters.contamination import FOUND, BenchmarkIndex, Item
 from filters.grams import LEAST_DIFFERENT, Grams
 from pipelines import schemas
 from pipelines.benchmarks import BenchmarkFiles, Benchmarks, read_benchmarks
-from pipelines.documents import Desk, desk_of
+from pipelines.documents import DocumentsWorker, Judged, desk_of
 from pipelines.extract import listed
-from pipelines.shards import ShardFiles, ShardRecord, read_table
+from pipelines.shards import ShardFiles, read_table
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import StageOutput, Workspace
 
@@ -54,23 +54,22 @@ class DecontaminateConfig(BaseModel):
         return Grams(self.ngram, self.unit, self.shortest, self.short_items == "anywhere")
 
 
-class DecontaminateWorker:
-    """Judges one unit; the index is built once a process from the items beside the shards."""
+class Decontaminator:
+    """Judges documents; the index is built once a process from the items beside the shards."""
 
-    def __init__(self, desk: Desk, items: str, config: DecontaminateConfig) -> None:
+    def __init__(self, items: str, config: DecontaminateConfig) -> None:
         rows = read_table(items).to_pylist()
-        self._desk, self._limit = desk, config.limit
+        self._limit = config.limit
         self._index = BenchmarkIndex([Item(**row) for row in rows], config.grams())
 
-    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Read the unit, judge it, write both sides and the hits, return the record."""
-        documents = read_table(unit["path"])
+    def __call__(self, documents: pa.Table) -> Judged:
+        """Return both sides and, aside, the hits."""
         found = self._index.find(documents["text"])
         kept, dropped = split(documents, found, self._limit)
         hits = found.add_column(0, "doc_id", documents["doc_id"].take(found["row"]))
         contaminates = pc.greater_equal(found["value"], self._limit)
         hits = hits.append_column("contaminates", contaminates).drop_columns(["row"])
-        return self._desk.publish(unit["shard"], documents, kept, dropped, aside=hits)
+        return Judged(kept, dropped, aside=hits)
 
 
 def split(documents: pa.Table, found: pa.Table, limit: float) -> tuple[pa.Table, pa.Table]:
@@ -112,7 +111,7 @@ def run(workspace: Workspace, config: DecontaminateConfig) -> StageOutput:
     rows = [item._asdict() for item in read.items]
     files.write_parquet(pa.Table.from_pylist(rows, schema=names), "aside")
     path = str(workspace.root / files.entries[0].path)
-    factory = partial(DecontaminateWorker, desk_of(workspace), path, config)
+    factory = partial(DocumentsWorker, desk_of(workspace), partial(Decontaminator, path, config))
     records = run_units(workspace, units_of(workspace.input("documents")), factory)
     entries = [entry for record in records for entry in record.files if entry.role == "aside"]
     hits = (read_table(workspace.root / entry.path) for entry in entries)

@@ -1,16 +1,34 @@
-"""Tables of documents on their way through a stage: counted, and split into kept and dropped."""
+"""Tables of documents on their way through a stage: judged, counted, kept or dropped."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import schemas
+from pipelines.bisection import apart
+from pipelines.deaths import InChild
 from pipelines.ledger import Change, Count, Ledger
-from pipelines.shards import ShardFiles, ShardRecord, save_record
+from pipelines.shards import ShardFiles, ShardRecord, read_table, save_record
 from pipelines.storage import StorePath
 from pipelines.workspace import Workspace
+
+
+class Judged(NamedTuple):
+    """What a pass makes of documents, each on its own: what it says of two tables adds up."""
+
+    kept: pa.Table
+    dropped: pa.Table
+    """With the columns rule, feature, value and limit; the stage is added by the desk."""
+    features: pa.Table | None = None
+    aside: pa.Table | None = None
+    edited: Mapping[str, Change] = {}
+    """The changes of a stage that edits what it keeps, for its ledger."""
+    metrics: Mapping[str, float] = {}
+
+
+Judge = Callable[[pa.Table], Judged]
 
 
 class Desk(NamedTuple):
@@ -19,35 +37,6 @@ class Desk(NamedTuple):
     root: StorePath
     attempt: str
     stage: str
-
-    def publish(
-        self,
-        shard: str,
-        entered: pa.Table,
-        kept: pa.Table,
-        dropped: pa.Table,
-        *,
-        features: pa.Table | None = None,
-        aside: pa.Table | None = None,
-        edited: Mapping[str, Change] | None = None,
-        metrics: Mapping[str, float] | None = None,
-    ) -> ShardRecord:
-        """Write both sides of a unit and return its record.
-
-        `dropped` has the columns rule, feature, value and limit; the stage is added here.
-        `edited` are the changes of a stage that edits what it keeps, for its ledger.
-        """
-        record = self.record(
-            shard,
-            entered,
-            kept,
-            dropped,
-            features=features,
-            aside=aside,
-            edited=edited,
-            metrics=metrics,
-        )
-        return save_record(self.root, record)
 
     def record(
         self,
@@ -75,6 +64,67 @@ class Desk(NamedTuple):
         return ShardRecord(
             shard=shard, files=files.entries, ledger=ledger, metrics=dict(metrics or {})
         )
+
+
+class DocumentsWorker:
+    """Judges one unit of documents; one that the judge fails on, or dies of, is set aside alone."""
+
+    def __init__(self, desk: Desk, factory: Callable[[], Judge]) -> None:
+        """Build the judge; `factory` travels to a process of its own, where one is needed."""
+        self._desk, self._factory = desk, factory
+        self._judge = factory()
+
+    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Read the unit, judge it, write its shard, return the record."""
+        return self._with(self._judge, unit)
+
+    def carefully(self, unit: Mapping[str, Any]) -> ShardRecord:
+        """Do the same with the judge in a process of its own; documents that crash it are kept."""
+        with InChild[pa.Table, Judged](self._factory) as judge:
+            return self._with(judge, unit)
+
+    def _with(self, judge: Judge, unit: Mapping[str, Any]) -> ShardRecord:
+        documents = read_table(unit["path"])
+        judged = self.judged(unit["shard"], documents, judge)
+        record = self._desk.record(unit["shard"], documents, **judged._asdict())
+        return save_record(self._desk.root, record)
+
+    def judged(self, shard: str, documents: pa.Table, judge: Judge) -> Judged:
+        """Return what becomes of the documents of a shard."""
+        return judged_apart(documents, judge)
+
+
+def judged_apart(documents: pa.Table, judge: Judge) -> Judged:
+    """Return what a judge makes of documents; those it fails on are dropped with their error."""
+    parts, failed = apart(documents, judge)
+    judged = _joined(parts)
+    dropped = pa.concat_tables([judged.dropped, failed], promote_options="default")
+    return judged._replace(dropped=dropped)
+
+
+def _joined(parts: Sequence[Judged]) -> Judged:
+    if len(parts) == 1:
+        return parts[0]
+    edited: dict[str, Change] = {}
+    metrics: dict[str, float] = {}
+    for part in parts:
+        for edit, change in part.edited.items():
+            edited[edit] = edited.get(edit, Change()) + change
+        for name, value in part.metrics.items():
+            metrics[name] = metrics.get(name, 0.0) + value
+    return Judged(
+        pa.concat_tables(part.kept for part in parts),
+        pa.concat_tables(part.dropped for part in parts),
+        _stacked(part.features for part in parts),
+        _stacked(part.aside for part in parts),
+        dict(sorted(edited.items())),
+        metrics,
+    )
+
+
+def _stacked(tables: Iterable[pa.Table | None]) -> pa.Table | None:
+    given = [table for table in tables if table is not None]
+    return pa.concat_tables(given) if given else None
 
 
 def document_ledger(

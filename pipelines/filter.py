@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,10 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from filters.custom import CustomRule
 from pipelines import schemas
-from pipelines.bisection import apart
-from pipelines.deaths import InChild
-from pipelines.documents import Desk, desk_of
-from pipelines.shards import ShardRecord, read_table
+from pipelines.documents import Desk, DocumentsWorker, Judged, desk_of
+from pipelines.shards import read_table
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
@@ -84,9 +82,6 @@ def has_same_statistics(earlier: FilterConfig, config: FilterConfig) -> bool:
     return measured(earlier) == measured(config)
 
 
-_Judged = tuple[pa.Table, pa.Table, pa.Table]
-
-
 class Judge:
     """Judges tables of documents as a filter config says; built once, called often."""
 
@@ -95,8 +90,8 @@ class Judge:
         self._rules = rules_of(config)
         self._signatures = config.signatures
 
-    def __call__(self, documents: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
-        """Return kept, dropped and the statistics of all; a statistic is computed once."""
+    def __call__(self, documents: pa.Table) -> Judged:
+        """Return kept, dropped and, as features, the statistics of all; each is computed once."""
         language = self._language.features(documents["text"])
         documents = _told(documents, language)
         statistics = self._rules.statistics(documents)
@@ -106,13 +101,15 @@ class Judge:
             for name, column in _signatures(documents["text"]).items():
                 statistics = statistics.append_column(name, column)
         statistics = statistics.add_column(0, "doc_id", documents["doc_id"])
-        return (*self.by(documents, statistics), statistics)
+        return _by(self._rules, documents, statistics)
 
-    def by(self, documents: pa.Table, statistics: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Return kept and dropped by statistics that are known, row by row; no text is read."""
-        from filters.rules import split
 
-        return split(_told(documents, statistics), self._rules.verdicts(statistics))
+def _by(rules: "RuleSet", documents: pa.Table, statistics: pa.Table) -> Judged:
+    """Judge by statistics that are known, row by row; no text is read."""
+    from filters.rules import split
+
+    kept, dropped = split(_told(documents, statistics), rules.verdicts(statistics))
+    return Judged(kept, dropped, features=statistics)
 
 
 def _told(documents: pa.Table, language: pa.Table) -> pa.Table:
@@ -123,40 +120,25 @@ def _told(documents: pa.Table, language: pa.Table) -> pa.Table:
     return documents
 
 
-class FilterWorker:
-    """Judges one unit: kept documents, dropped documents with their verdicts, the statistics."""
+class FilterWorker(DocumentsWorker):
+    """Judges one unit by its statistics where they are known; computes them where they are not."""
 
     def __init__(
         self, desk: Desk, config: FilterConfig, known: Mapping[str, str] | None = None
     ) -> None:
-        self._desk = desk
-        self._config = config
-        self._judge = Judge(config)
+        super().__init__(desk, partial(Judge, config))
+        self._rules = rules_of(config)
         self._known = known or {}
 
-    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Read the unit, judge it, write its shard, return the record."""
-        return self._with(self._judge, unit)
-
-    def carefully(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Do the same with the judge in a process of its own; documents that crash it are kept."""
-        with InChild[pa.Table, _Judged](partial(Judge, self._config)) as judge:
-            return self._with(judge, unit)
-
-    def _with(self, judge: Callable[[pa.Table], _Judged], unit: Mapping[str, Any]) -> ShardRecord:
-        documents = read_table(unit["path"])
-        statistics = self._measured(unit["shard"], documents)
-        if statistics is not None:
-            kept, dropped = self._judge.by(documents, statistics)
-        else:
-            judged, failed = apart(documents, judge)
-            kept, dropped, statistics = map(pa.concat_tables, zip(*judged, strict=True))
-            dropped = pa.concat_tables([dropped, failed], promote_options="default")
-            return self._desk.publish(unit["shard"], documents, kept, dropped, features=statistics)
-        return self._desk.publish(
-            unit["shard"], documents, kept, dropped, features=statistics,
-            metrics={"statistics_reused": documents.num_rows},
-        )  # fmt: skip
+    def judged(
+        self, shard: str, documents: pa.Table, judge: Callable[[pa.Table], Judged]
+    ) -> Judged:
+        """Return what becomes of the documents of a shard."""
+        statistics = self._measured(shard, documents)
+        if statistics is None:
+            return super().judged(shard, documents, judge)
+        reused = {"statistics_reused": documents.num_rows}
+        return _by(self._rules, documents, statistics)._replace(metrics=reused)
 
     def _measured(self, shard: str, documents: pa.Table) -> pa.Table | None:
         """Return what is known of exactly these documents, None where that is not all of them."""

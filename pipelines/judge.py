@@ -11,7 +11,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines import schemas, storage
-from pipelines.documents import Desk, desk_of
+from pipelines.documents import DocumentsWorker, Judged, desk_of
 from pipelines.errors import InputError
 from pipelines.ledger import Ledger
 from pipelines.local_copies import Bundle, scratch
@@ -70,25 +70,22 @@ class ScoreUnit(Unit):
     first: int
 
 
-class ApplyWorker:
-    """Filters one unit by the classifier."""
+class Apply:
+    """Filters documents by the classifier."""
 
-    def __init__(self, desk: Desk, classifier: Bundle, threshold: float) -> None:
+    def __init__(self, classifier: Bundle, threshold: float) -> None:
         from filters.quality import QualityClassifier
 
-        self._desk = desk
         self._classifier = QualityClassifier.load(classifier.folder() / _CLASSIFIER)
         self._threshold = threshold
 
-    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Read the unit, score it, write both sides, return the record."""
-        documents = read_table(unit["path"])
+    def __call__(self, documents: pa.Table) -> Judged:
+        """Return both sides, with the score of each document."""
         quality = pa.array(self._classifier.predict(documents["text"]), pa.float64())
         documents = documents.append_column("quality", quality)
         keep = pc.greater_equal(documents["quality"], self._threshold)
         kept, dropped = documents.filter(keep), documents.filter(pc.invert(keep))
-        dropped = _with_verdict(dropped, self._threshold)
-        return self._desk.publish(unit["shard"], documents, kept, dropped)
+        return Judged(kept, _with_verdict(dropped, self._threshold))
 
 
 def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
@@ -126,7 +123,7 @@ def run(workspace: Workspace, config: JudgeConfig) -> StageOutput:
     records = run_units(
         workspace,
         units,
-        partial(ApplyWorker, desk_of(workspace), bundle, threshold),
+        partial(DocumentsWorker, desk_of(workspace), partial(Apply, bundle, threshold)),
     )
     output = stage_output(
         records,

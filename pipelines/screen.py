@@ -14,11 +14,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines import schemas, storage
-from pipelines.documents import Desk, desk_of
+from pipelines.documents import DocumentsWorker, Judged, desk_of
 from pipelines.errors import InputError
 from pipelines.listed_files import SourceFile
 from pipelines.remote.copies import kept_copy
-from pipelines.shards import ShardRecord, read_table
 from pipelines.units import run_units, stage_output, units_of
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
@@ -68,17 +67,15 @@ class ScreenConfig(BaseModel):
         return bool(self.licences_allowed or self.licences_denied)
 
 
-class ScreenWorker:
-    """Looks one unit up: kept documents, dropped documents with their verdicts, the features."""
+class Screen:
+    """Looks documents up: kept ones, dropped ones with their verdicts, the features."""
 
-    def __init__(
-        self, desk: Desk, config: ScreenConfig, files: Mapping[Slot, Mapping[str, Path]]
-    ) -> None:
+    def __init__(self, config: ScreenConfig, files: Mapping[Slot, Mapping[str, Path]]) -> None:
         from filters.toxicity import LabelScorer
         from filters.url_lists import UrlList
         from filters.word_lists import WordLists
 
-        self._desk, self._config = desk, config
+        self._config = config
         self._urls = UrlList.read(files["url_lists"]) if "url_lists" in files else None
         self._words = WordLists.read(files["word_lists"]) if "word_lists" in files else None
         self._toxicity = (
@@ -90,15 +87,14 @@ class ScreenWorker:
         )
         self._rules = rules_of(config, frozenset(files))
 
-    def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Read the unit, judge it, write its shard, return the record."""
+    def __call__(self, documents: pa.Table) -> Judged:
+        """Return kept, dropped and the features of all."""
         from filters.rules import split
 
-        documents = read_table(unit["path"])
         features = self._features(documents)
         kept, dropped = split(documents, self._rules.verdicts(features))
         features = features.add_column(0, "doc_id", documents["doc_id"])
-        return self._desk.publish(unit["shard"], documents, kept, dropped, features=features)
+        return Judged(kept, dropped, features=features)
 
     def _features(self, documents: pa.Table) -> pa.Table:
         """Return a column a feature of the rules, and in which list a URL stands."""
@@ -167,7 +163,7 @@ def run(workspace: Workspace, config: ScreenConfig) -> StageOutput:
     if len(files.get("toxicity_model", {"": None})) != 1:
         found = ", ".join(files["toxicity_model"])
         raise InputError(f"screen: toxicity_model takes one file, found {found}; list only that")
-    factory = partial(ScreenWorker, desk_of(workspace), config, files)
+    factory = partial(DocumentsWorker, desk_of(workspace), partial(Screen, config, files))
     records = run_units(workspace, units_of(workspace.input("documents")), factory)
     return stage_output(records, schema=schemas.DOCUMENT.to_string())
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.bisection import apart
-from pipelines.documents import count_of
+from pipelines.documents import count_of, judged_apart
 from pipelines.filter import FilterConfig, Judge, rules_of
 from pipelines.preview import Sample, sample
 from pipelines.source import SourceConfig
@@ -65,10 +64,9 @@ def preview(source: SourceConfig, config: FilterConfig, documents: int, base: Pa
     reading = time.process_time() - started
     judge(found.documents.slice(0, 1))  # loads what is compiled or trained, once a process
     started = time.process_time()
-    judged, failed = apart(found.documents, judge)
+    judged = judged_apart(found.documents, judge)
     judging = time.process_time() - started
-    kept, dropped, _ = map(pa.concat_tables, zip(*judged, strict=True))
-    dropped = pa.concat_tables([dropped, failed], promote_options="default")
+    kept, dropped = judged.kept, judged.dropped
     shares = counted(dropped)
     judged_bytes = count_of(found.documents).bytes
     seconds = reading / max(1, found.read_text_bytes) + judging / max(1, judged_bytes)

@@ -13,10 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import filter as filtering
 from pipelines import schemas
 from pipelines.bisection import MOST_QUARANTINED, QUARANTINED, apart
+from pipelines.clean import CleanConfig, Cleaner
 from pipelines.deaths import CAREFUL_AFTER, MOST, CrashError, InChild, Watched
-from pipelines.documents import Desk
+from pipelines.decontaminate import DecontaminateConfig, Decontaminator
+from pipelines.documents import Desk, DocumentsWorker, Judge, Judged
 from pipelines.errors import WorkerError
 from pipelines.executors import OnRay
 from pipelines.extract import ExtractConfig, ExtractUnit, ExtractWorker
@@ -25,6 +28,7 @@ from pipelines.ledger import Count, Ledger
 from pipelines.reading.portion import Portion
 from pipelines.reading.raw import Parser, Raw
 from pipelines.reading.records import Record
+from pipelines.screen import Screen, ScreenConfig
 from pipelines.shards import ShardRecord, read_table
 from pipelines.workspace import Resources, Stop
 from tests.support.documents import prose
@@ -229,6 +233,69 @@ def test_a_filter_is_careful_with_the_same_result(tmp_path: Path) -> None:
     assert hashes[0] == hashes[1]
     assert found["plain"].ledger == found["careful"].ledger
     assert QUARANTINED not in found["careful"].ledger.dropped
+
+
+class FragileJudge:
+    """Judges as a stage does; a text of `POISON` ends its process."""
+
+    def __init__(self, factory: Callable[[], Judge]) -> None:
+        self._judge = factory()
+
+    def __call__(self, table: pa.Table) -> Judged:
+        Fragile()(table)
+        return self._judge(table)
+
+
+def judges(folder: Path) -> dict[str, Callable[[], Judge]]:
+    """The judges of four stages, each set so that it keeps, drops or edits something."""
+    item = {"benchmark": "b", "item": "1", "field": "f", "text": prose(3)}
+    pq.write_table(pa.Table.from_pylist([item]), folder / "items.parquet")
+    config = DecontaminateConfig.model_validate({"benchmarks": {"b": {"files": "b"}}})
+    screened = ScreenConfig(robots=("noai",))
+    edits = {name: CleanConfig().edit(name) for name in CleanConfig().edits}
+    return {
+        "filter": partial(filtering.Judge, FilterConfig(rules=("gopher",))),
+        "clean": partial(Cleaner, edits),
+        "screen": partial(Screen, screened, {}),
+        "decontaminate": partial(Decontaminator, str(folder / "items.parquet"), config),
+    }
+
+
+@pytest.mark.parametrize("stage", ["filter", "clean", "screen", "decontaminate"])
+def test_every_stage_of_documents_is_careful(tmp_path: Path, stage: str) -> None:
+    rows = [
+        {
+            "doc_id": f"d{n}",
+            "text": f"{prose(n)} Ask me@example.org, café." if n else "too short",
+            "metadata": json.dumps({"robots": "noai"}) if n == 2 else None,
+        }
+        for n in range(11)
+    ]
+    bad = {"doc_id": "bad", "text": POISON}
+    tables = [
+        pa.Table.from_pylist(part, schema=schemas.DOCUMENT)
+        for part in (rows, [*rows[:5], bad, *rows[5:]])
+    ]
+    clean, poisoned = units(tmp_path, *tables)
+    poisoned["shard"] = clean["shard"]
+    judge = judges(tmp_path)[stage]
+    plain = DocumentsWorker(Desk(tmp_path / "plain", "one", stage), judge)(clean)
+    desk = Desk(tmp_path / "careful", "one", stage)
+    found = DocumentsWorker(desk, partial(FragileJudge, judge)).carefully(poisoned)
+    files = [
+        [(f.path, f.rows, f.xxh3_128) for f in record.files if f.role != "rejects"]
+        for record in (plain, found)
+    ]
+    assert files[0] == files[1]
+    dropped = dict(found.ledger.balance("here").dropped)
+    assert dropped.pop(QUARANTINED) == Count(rows=1, bytes=len(POISON))
+    assert dropped == plain.ledger.dropped
+    assert dropped or stage == "clean"
+    assert (found.ledger.edited, found.metrics) == (plain.ledger.edited, plain.metrics)
+    (entry,) = (entry for entry in found.files if entry.role == "rejects")
+    row = read_table(desk.root / entry.path).to_pylist()[-1]
+    assert (row["doc_id"], row["rule"], row["stage"]) == ("bad", QUARANTINED, stage)
+    assert row["error"] == "CrashError: the process that worked on it died"
 
 
 def test_a_dead_process_is_said_and_replaced() -> None:
