@@ -16,6 +16,8 @@ _LINK, _END = "\ufdd0", "\ufdd1"
 _ANCHOR = re.compile(r'<a href="(?:#[^"]*)?">')
 """A link within the page (a footnote, the permalink of a heading) is text like any other. So is an
 anchor without a target: resiliparse gives it an empty one and no end."""
+_EMPTY = re.compile(r'<a href="[^"]*">(?=[^<]*+(?:<(?!a |/a>)[^<]*+)*+(?:<a |\Z))')
+"""A link around no text (an icon): resiliparse gives it no end, so another follows, or nothing."""
 _LINK_TAG = re.compile(r'<a href="[^"]*">')
 _LONG_LINK = re.compile(f"{_LINK}([^{_LINK}{_END}\n]*\n[^{_LINK}{_END}]*){_END}")
 _LINE = re.compile(r"^([ ]*(?:<[^>]*>)*)([^<\s].*?)((?:<[^>]*>)*)$", re.MULTILINE)
@@ -66,7 +68,8 @@ def html_blocks(tree: HTMLTree, skipped: Sequence[str] = ()) -> list[Block]:
         skip_elements=list(skipped),
     )
     html = html.replace(_LINK, "").replace(_END, "")
-    html = _LINK_TAG.sub(_LINK, _ANCHOR.sub("", html)).replace("</a>", _END)
+    html = _ANCHOR.sub("", _EMPTY.sub("", html))
+    html = _LINK_TAG.sub(_LINK, html).replace("</a>", _END)
     return _Reader().read(_LONG_LINK.sub(_by_line, html))
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
@@ -101,6 +101,15 @@ def test_a_page_without_a_text_stays_as_it_is() -> None:
     ]
 
 
+def test_a_link_around_an_icon_makes_no_link_of_the_text_after_it() -> None:
+    icon, note = '<a href="/x"><img src="x.png"></a>', '<a href="#n">note</a>'
+    for page in (f"{icon} {SENTENCE}", f"{icon} {SENTENCE} {note} {SENTENCE}"):
+        (block,) = html_blocks(HTMLTree.parse(f"<body><div><p>{page}</p></div></body>"))
+        assert (block.linked, block.links) == (0, 0)
+    (block,) = html_blocks(HTMLTree.parse(f'<p>{icon} <a href="/y">ships</a> {SENTENCE}</p>'))
+    assert (block.linked, block.links) == (5, 1)
+
+
 WORDS = st.sampled_from(["ebb", "flow & <i>", "x\ufdd0y", "潮", "©", "•"]).map(
     lambda word: word.replace("&", "&amp;").replace("<i>", "&lt;i>")
 )
@@ -118,6 +127,7 @@ HTML = st.recursive(
 
 @settings(max_examples=150)
 @given(HTML)
+@example('<div><a href="/x"></a>\nebb\n<br>ebb</br></div>')
 def test_blocks_hold_every_word_that_resiliparse_finds(html: str) -> None:
     tree = HTMLTree.parse(f"<body><div><div><div>{html}</div></div></div></body>")
     plain = extract_plain_text(
