@@ -27,6 +27,11 @@ _BLOCK_TAG = re.compile(r"(</?(?:h[1-6]|p|pre|[uo]l)>)")
 _OTHER_TAG = re.compile(r"</?(?:li|br)>")
 _ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&"))
 _BARE_ITEM = re.compile(r" *(?:•|\d+\.) ")
+_MENU_DEPTH = 3
+_SHALLOW = ", ".join("body > " + "* > " * depth + "ul" for depth in range(_MENU_DEPTH))
+"""Where resiliparse drops a bulleted list, whatever it says."""
+_SENTENCE = 40
+"""Letters outside of links that an item has on average where a list is no menu (our choice)."""
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _WIDE_WEIGHT = 3
 """Letters that a Han, kana or hangul sign stands for, so that a length means the same in every
@@ -57,6 +62,7 @@ def html_blocks(tree: HTMLTree, skipped: Sequence[str] = ()) -> list[Block]:
         tree: The page.
         skipped: CSS selectors of elements to leave out.
     """
+    _lower_lists(tree)
     html = extract_plain_text(
         tree,
         preserve_formatting="minimal_html",
@@ -71,6 +77,20 @@ def html_blocks(tree: HTMLTree, skipped: Sequence[str] = ()) -> list[Block]:
     html = _ANCHOR.sub("", _EMPTY.sub("", html))
     html = _LINK_TAG.sub(_LINK, html).replace("</a>", _END)
     return _Reader().read(_LONG_LINK.sub(_by_line, html))
+
+
+def _lower_lists(tree: HTMLTree) -> None:
+    """Move lists of sentences down to where resiliparse does not take every list for a menu."""
+    for found in tree.body.query_selector_all(_SHALLOW) if tree.body else ():
+        linked = sum(len(link.text or "") for link in found.query_selector_all("a"))
+        own = len(found.text or "") - linked
+        if own < _SENTENCE * max(1, len(found.query_selector_all("li"))):
+            continue
+        for _ in range(_MENU_DEPTH):
+            box, above = tree.create_element("div"), found.parent
+            if box is not None and above is not None:
+                above.replace_child(box, found)
+                box.append_child(found)
 
 
 def text_of(blocks: Iterable[Block]) -> str:

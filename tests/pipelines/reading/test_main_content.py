@@ -150,3 +150,16 @@ def test_passages_of_real_pages(shared_data: Path) -> None:
     precision, recall = quality(pages, [extract(page["html"]) for page in pages])
     assert precision >= 0.98, "trafilatura: 0.985"
     assert recall >= 0.98, "trafilatura: 0.901; resiliparse alone: 0.986 at a precision of 0.824"
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_list_of_sentences_stays_and_a_menu_goes_however_near_to_the_body(depth: int) -> None:
+    menu = '<ul><li><a href="/a">Ships</a></li><li><a href="/b">Weather of the week</a></li></ul>'
+    said = f"<ul><li>First: {SENTENCE}</li><li>Then: {SENTENCE}</li></ul>"
+    body = f"{menu}{ARTICLE}{said}<p>That was it!</p>"
+    page = f"<html><body>{'<div>' * depth}{body}{'</div>' * depth}</body></html>"
+    found = main_text(HTMLTree.parse(page))
+    assert "\u2022 First: " in found
+    assert "\u2022 Then: " in found
+    assert "Ships" not in found
+    assert found.endswith("That was it!")
