@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pipelines.bisection import MOST_QUARANTINED, QUARANTINED
+from pipelines.errors import PipelineError
 from pipelines.listed_files import SourceFile
 from pipelines.reading.plain import readable
 from pipelines.reading.portion import Reading
@@ -45,11 +46,14 @@ class OrAside:
         """Return its records, or one that tells what happened.
 
         Raises:
-            Exception: what the parser raised, where it fails on more than MOST_QUARANTINED: then
-                it is the parser that is broken, not a record.
+            PipelineError: what the parser says that a person must do: a package is missing, say.
+            Exception: what it raised else, where it fails on more than MOST_QUARANTINED: then it
+                is the parser that is broken, not a record.
         """
         try:
             return self._parse(raw)
+        except PipelineError:
+            raise
         except Exception as error:
             self._failed += 1
             if self._failed > MOST_QUARANTINED:

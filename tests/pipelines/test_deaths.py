@@ -20,7 +20,7 @@ from pipelines.clean import CleanConfig, Cleaner
 from pipelines.deaths import CAREFUL_AFTER, MOST, CrashError, InChild, Watched
 from pipelines.decontaminate import DecontaminateConfig, Decontaminator
 from pipelines.documents import Desk, DocumentsWorker, Judge, Judged
-from pipelines.errors import WorkerError
+from pipelines.errors import InputError, WorkerError
 from pipelines.executors import OnRay
 from pipelines.extract import ExtractConfig, ExtractUnit, ExtractWorker
 from pipelines.filter import FilterConfig, FilterWorker
@@ -188,6 +188,19 @@ def test_a_parser_that_fails_on_all_is_not_blamed_on_records(tmp_path: Path) -> 
     unit = ExtractUnit(shard="00000", portions=(Portion(file=listed(tmp_path / "lines.jsonl")),))
     worker = ExtractWorker(str(tmp_path / "out"), "one", "text", ExtractConfig(), Failing)
     with pytest.raises(OverflowError, match=str(14 * MOST_QUARANTINED)):
+        worker(unit.model_dump())
+
+
+def test_what_a_person_must_do_is_no_fault_of_a_record(tmp_path: Path) -> None:
+    (tmp_path / "lines.jsonl").write_bytes(b'{"text": "a"}\n')
+
+    class Lacking(Parser):
+        def __call__(self, raw: Raw) -> list[Record]:
+            raise InputError("pip install what is missing")
+
+    unit = ExtractUnit(shard="00000", portions=(Portion(file=listed(tmp_path / "lines.jsonl")),))
+    worker = ExtractWorker(str(tmp_path / "out"), "one", "text", ExtractConfig(), Lacking)
+    with pytest.raises(InputError, match="pip install what is missing"):
         worker(unit.model_dump())
 
 
