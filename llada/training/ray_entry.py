@@ -10,17 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from llada.training.errors import DivergedError, TrainingError, TrainingStopped
-from llada.training.interventions import gave_up, read_interventions
+from llada.training.interventions import gave_up
 from llada.training.job import StepMetrics, TrainingJob, TrainingReport
+from llada.training.outcome import last_words, report
 from llada.training.pulse import Beat, Pulse, Watch, kill
-from llada.training.record import (
-    ATTEMPTS,
-    METRICS,
-    Tail,
-    lost_seconds,
-    read_attempts,
-    read_metrics,
-)
+from llada.training.record import METRICS, Tail
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -28,7 +22,6 @@ if TYPE_CHECKING:
 
 STALL_SECONDS = 45.0
 _POLL_SECONDS = 0.5
-_LAST_LINES = 12
 _KILLED_SECONDS = 30.0  # for a task to start on each machine
 _RAY_TRAIN = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -129,11 +122,11 @@ def train(
         shutil.rmtree(pulses, ignore_errors=True)
     _tell(tail, on_metrics)
     if failure:
-        raise TrainingError(_last_words(failure, job, workers, max_failures))
+        raise TrainingError(last_words(failure, job, workers, max_failures))
     _raise_if_given_up(Path(job.checkpoint_dir))
     if any(Path(sign).exists() for sign in job.stop_signs) and not _has_weights(job):
         raise TrainingStopped("it was asked to stop; the last step is kept as a checkpoint")
-    return _report(job, run, time.monotonic() - started)
+    return report(job, run, time.monotonic() - started)
 
 
 def _fitted(job: TrainingJob, group: _Group, meanwhile: Callable[[], None]) -> str | None:
@@ -318,36 +311,3 @@ def _has_weights(job: TrainingJob) -> bool:
 def _tell(tail: Tail, on_metrics: Callable[[StepMetrics], None]) -> None:
     for metrics in tail.new():
         on_metrics(metrics)
-
-
-def _last_words(failure: str, job: TrainingJob, workers: int, max_failures: int) -> str:
-    from llada.training.out_of_memory import advice
-
-    lines = [line for line in failure.splitlines() if line.strip()][-_LAST_LINES:]
-    told = advice(job.training, workers)
-    if "out of memory" in failure.lower() and told not in failure:  # Ray ended a worker in time
-        lines.append(told)
-    return (
-        f"training failed, after {max_failures} restarts where the fault allowed one. Last lines "
-        "of the failed worker:\n  " + "\n  ".join(lines) + "\nRemove the cause and run again: it "
-        f"continues from the last complete checkpoint in {job.checkpoint_dir}"
-    )
-
-
-def _report(job: TrainingJob, run: str, seconds: float) -> TrainingReport:
-    root = Path(job.checkpoint_dir)
-    history = read_metrics(root / METRICS, job.training.steps)
-    attempts = read_attempts(root / ATTEMPTS, run)
-    return TrainingReport(
-        steps=len(history),
-        final=history[-1],
-        tokens=sum(metrics.tokens for metrics in history),
-        resumed_at=attempts[0].first_step,
-        restarts=len(attempts) - 1,
-        passed_over=tuple(name for attempt in attempts for name in attempt.passed_over),
-        rollbacks=len(read_interventions(root)),
-        lost_seconds=lost_seconds(root / METRICS),
-        seconds=seconds,
-        metrics_path=str(root / METRICS),
-        output_dir=job.output_dir,
-    )
