@@ -16,6 +16,7 @@ QUARANTINED = "quarantined"
 MOST_QUARANTINED = 100
 """Of one unit: where more fail, it is the pass that is broken, not a document."""
 _SHOWN = 2_000
+_PLAIN = {"doc_id": "plain", "text": "A plain sentence, which no pass has a reason to fail on."}
 
 
 def apart(
@@ -24,11 +25,12 @@ def apart(
     """Return what `judge` makes of the documents, in order, and those it fails on.
 
     The latter have the columns of a dropped document (the stage aside) and `error`; none, where
-    one call for all went well.
+    one call for all went well. Where `judge` fails on all of them, the results are what it makes
+    of no document.
 
     Raises:
-        Exception: what `judge` raised first, where it fails on every document or on more than
-            MOST_QUARANTINED.
+        Exception: what `judge` raised first, where it fails on more than MOST_QUARANTINED, or on
+            all and on a plain sentence too: then it is at fault, not they.
     """
     results: list[Result] = []
     failed: list[pa.Table] = []
@@ -49,10 +51,20 @@ def apart(
             if first is not None and len(failed) > MOST_QUARANTINED:
                 raise first
         if first is not None and not results:
-            raise first
+            results.append(_of_nothing(documents.schema, judge, first))
     finally:
         first = None  # its traceback leads back to this frame, another cycle
     return results, pa.concat_tables(failed) if failed else _verdict(documents.slice(0, 0), None)
+
+
+def _of_nothing(schema: pa.Schema, judge: Callable[[pa.Table], Result], first: Exception) -> Result:
+    columns = [pa.array([_PLAIN.get(field.name)], field.type) for field in schema]
+    plain = pa.table(columns, schema=schema)
+    try:
+        judge(plain)
+    except Exception:  # noqa: BLE001  whatever it is: what it said of a real document is told
+        raise first from None
+    return judge(plain.slice(0, 0))
 
 
 def _verdict(documents: pa.Table, error: Exception | None) -> pa.Table:

@@ -39,8 +39,6 @@ class Pass:
 @given(st.integers(1, 60), st.sets(st.integers(0, 59), max_size=5))
 def test_only_the_poisoned_are_set_aside_in_order(rows: int, poison: set[int]) -> None:
     bad = {str(at) for at in poison if at < rows}
-    if len(bad) == rows:
-        return
     results, failed = apart(documents(rows), Pass(bad))
     texts = [str(at) for at in range(rows)]
     assert [text for part in results for text in part] == [t for t in texts if t not in bad]
@@ -66,12 +64,34 @@ def test_the_books_balance_with_a_quarantined_document() -> None:
     assert ledger.dropped == {"quarantined": Count(rows=1, bytes=1)}
 
 
+class Broken(Pass):
+    """Fails on whatever it is given."""
+
+    def __call__(self, table: pa.Table) -> list[str]:
+        super().__call__(table)
+        raise OverflowError("cannot take anything")
+
+
 @pytest.mark.parametrize("rows", [1, 7, 3 * MOST_QUARANTINED])
 def test_a_pass_that_fails_on_all_is_not_blamed_on_documents(rows: int) -> None:
-    judge = Pass({str(at) for at in range(rows)})
+    judge = Broken({"0"})
     with pytest.raises(OverflowError, match="cannot take 0"):
         apart(documents(rows), judge)
     assert judge.calls <= 6 * MOST_QUARANTINED
+
+
+def test_so_many_failures_are_no_fault_of_documents_whatever_a_plain_one_does() -> None:
+    rows = MOST_QUARANTINED + 1
+    with pytest.raises(OverflowError, match="cannot take 0"):
+        apart(documents(rows), Pass({str(at) for at in range(rows)}))
+
+
+@pytest.mark.parametrize("rows", [1, 2, MOST_QUARANTINED])
+def test_a_unit_of_nothing_but_poison_is_set_aside_whole(rows: int) -> None:
+    texts = [str(at) for at in range(rows)]
+    results, failed = apart(documents(rows), Pass(set(texts)))
+    assert results == [[]]
+    assert failed["text"].to_pylist() == texts
 
 
 def test_no_documents_are_judged_once() -> None:

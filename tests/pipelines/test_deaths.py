@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from filters.quality import QualityClassifier
 from pipelines import filter as filtering
 from pipelines import schemas
 from pipelines.bisection import MOST_QUARANTINED, QUARANTINED, apart
@@ -24,7 +25,9 @@ from pipelines.errors import InputError, WorkerError
 from pipelines.executors import OnRay
 from pipelines.extract import ExtractConfig, ExtractUnit, ExtractWorker
 from pipelines.filter import FilterConfig, FilterWorker
+from pipelines.judge import Apply
 from pipelines.ledger import Count, Ledger
+from pipelines.local_copies import Bundle
 from pipelines.reading.portion import Portion
 from pipelines.reading.raw import Parser, Raw
 from pipelines.reading.records import Record
@@ -260,21 +263,27 @@ class FragileJudge:
 
 
 def judges(folder: Path) -> dict[str, Callable[[], Judge]]:
-    """The judges of four stages, each set so that it keeps, drops or edits something."""
+    """The judges of five stages, each set so that it keeps, drops or edits something."""
     item = {"benchmark": "b", "item": "1", "field": "f", "text": prose(3)}
     pq.write_table(pa.Table.from_pylist([item]), folder / "items.parquet")
     config = DecontaminateConfig.model_validate({"benchmarks": {"b": {"files": "b"}}})
     screened = ScreenConfig(robots=("noai",))
     edits = {name: CleanConfig().edit(name) for name in CleanConfig().edits}
+    texts = [prose(n) if n % 2 else f"{n} odd words" for n in range(40)]
+    QualityClassifier.train(texts, [n % 2 for n in range(40)], quantile=0.5)[0].save(
+        folder / "quality.bin"
+    )
+    learned = Bundle(((str(folder / "quality.bin"), ""),))
     return {
         "filter": partial(filtering.Judge, FilterConfig(rules=("gopher",))),
         "clean": partial(Cleaner, edits),
         "screen": partial(Screen, screened, {}),
         "decontaminate": partial(Decontaminator, str(folder / "items.parquet"), config),
+        "judge": partial(Apply, learned, 0.5),
     }
 
 
-@pytest.mark.parametrize("stage", ["filter", "clean", "screen", "decontaminate"])
+@pytest.mark.parametrize("stage", ["filter", "clean", "screen", "decontaminate", "judge"])
 def test_every_stage_of_documents_is_careful(tmp_path: Path, stage: str) -> None:
     rows = [
         {
@@ -309,6 +318,20 @@ def test_every_stage_of_documents_is_careful(tmp_path: Path, stage: str) -> None
     row = read_table(desk.root / entry.path).to_pylist()[-1]
     assert (row["doc_id"], row["rule"], row["stage"]) == ("bad", QUARANTINED, stage)
     assert row["error"] == "CrashError: the process that worked on it died"
+
+
+@pytest.mark.parametrize("stage", ["filter", "clean", "screen", "decontaminate", "judge"])
+def test_a_unit_of_nothing_but_crashes_is_set_aside_whole(tmp_path: Path, stage: str) -> None:
+    bad = {"doc_id": "bad", "text": POISON}
+    (unit,) = units(tmp_path, pa.Table.from_pylist([bad], schema=schemas.DOCUMENT))
+    judge = partial(FragileJudge, judges(tmp_path)[stage])
+    desk = Desk(tmp_path / "careful", "one", stage)
+    found = DocumentsWorker(desk, judge).carefully(unit)
+    assert found.ledger.balance("here").dropped == {QUARANTINED: Count(rows=1, bytes=len(POISON))}
+    tables = {entry.role: read_table(desk.root / entry.path) for entry in found.files}
+    assert tables["rejects"]["doc_id"].to_pylist() == ["bad"]
+    assert (tables["data"].num_rows, any(found.metrics.values())) == (0, False)
+    assert tables["data"].schema.names[: len(schemas.DOCUMENT)] == schemas.DOCUMENT.names
 
 
 def test_a_dead_process_is_said_and_replaced() -> None:
