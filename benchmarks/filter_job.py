@@ -1,12 +1,14 @@
 """What `llada filter` takes from the command to the report, with one worker and with more.
 
-    python -m benchmarks.filter_job FILE.parquet ... [--size 300MB] [--workers 1,2]
+    python -m benchmarks.filter_job FILE.parquet ... [--size 300MB] [--workers 1,2] [--cores]
 
 Repeats the column `text` of the files until there is as much as asked and runs the real command on
 it, the whole FineWeb chain. Of each stage: the seconds the journal gives it; `start`, until its
 first unit was done; `steady`, the rate from then to its last, by the times of the units' records.
 Memory is the most that any Ray worker held, looked at twice a second. Ratios mean something on a
-quiet machine only: the load is printed.
+quiet machine only: the load is printed. With `--cores` a job of N workers has N CPU cores for all
+of it, the driver and Ray included: from one core to two. Without, one worker has a core for itself
+and the driver another; two share theirs with the driver.
 """
 
 import argparse
@@ -55,8 +57,12 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--size", default="300MB")
     parser.add_argument("--workers", default="1,2")
+    parser.add_argument("--cores", action="store_true", help="as many CPU cores as workers")
     options = parser.parse_args()
     size = bytes_of(options.size)
+    all_cores, workers_of = os.sched_getaffinity(0), [int(n) for n in options.workers.split(",")]
+    if options.cores and max(workers_of) > len(all_cores):
+        parser.error(f"--workers {options.workers}: this process has {len(all_cores)} cores")
     with tempfile.TemporaryDirectory(prefix="filter-job-") as scratch:
         folder = Path(scratch)
         (folder / "in").mkdir()
@@ -66,7 +72,9 @@ def main() -> None:
         for name in STAGES.values():
             print(f"{name:>9} s{'start s':>9}{'steady MB/s':>13}{'ratio':>7}", end="")
         first: Job | None = None
-        for workers in map(int, options.workers.split(",")):
+        for workers in workers_of:
+            if options.cores:
+                os.sched_setaffinity(0, sorted(all_cores)[:workers])  # the job inherits it
             job = run(folder, workers)
             first = first or job
             print(f"\n{workers:>7}{job.seconds:>8.1f}{size / 1e6 / job.seconds:>7.1f}", end="")
