@@ -159,11 +159,11 @@ class _Counts:
 
     def add(self, verdicts: pa.Table) -> None:
         """Count documents by `rule`, and by `failed_rules` where those were recorded."""
-        self._reason.update(verdicts["rule"].to_pylist())
-        failed = verdicts["failed_rules"].combine_chunks()
-        self._fails.update(pc.list_flatten(failed).to_pylist())
+        self._reason.update(occurrences(verdicts["rule"]))
+        failed = verdicts["failed_rules"]
+        self._fails.update(occurrences(pc.list_flatten(failed)))
         single = pc.equal(pc.list_value_length(failed), 1)
-        self._alone.update(pc.list_flatten(failed.filter(single.fill_null(False))).to_pylist())
+        self._alone.update(occurrences(pc.list_flatten(failed.filter(single.fill_null(False)))))
 
     def shares(self) -> list[RuleShare]:
         """Return the counts of every rule that any document failed."""
@@ -177,6 +177,14 @@ class _Counts:
             )
             for rule in names
         ]
+
+
+def occurrences(names: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each value stands in a column."""
+    counted = pc.value_counts(names)
+    return dict(
+        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    )
 
 
 def breakdown(entered: int, kept: int, found: Sequence[RuleShare]) -> str:

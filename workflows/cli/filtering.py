@@ -220,20 +220,15 @@ def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
     return drive(recipe, options.open_recipe(recipe), address, say=say)[STAGE]
 
 
-def _write_page(artifact: "Artifact", path: Path) -> None:
+def _report(artifact: "Artifact", out: Path, as_json: bool) -> None:
     from pipelines.storage import write_bytes
     from workflows.report.facts import facts_of
     from workflows.report.page import page
 
-    write_bytes(path.absolute(), page(facts_of(artifact)).encode())
-
-
-def _report(artifact: "Artifact", out: Path, as_json: bool) -> None:
-    from workflows import filtering
-
-    _write_page(artifact, out / "report.html")
+    facts = facts_of(artifact)
+    write_bytes((out / "report.html").absolute(), page(facts).encode())
     ledger = artifact.manifest.ledger
-    _tell(ledger.entered.rows, ledger.kept.rows, filtering.shares(artifact), as_json)
+    _tell(ledger.entered.rows, ledger.kept.rows, facts.shares, as_json)
     if not as_json:
         if not ledger.kept.rows:
             click.echo("no document is worth keeping by these rules: loosen one with --limit")

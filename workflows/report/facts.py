@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,15 +15,18 @@ import pyarrow.parquet as pq
 from filters.rules import Rule
 from pipelines import storage
 from pipelines.filter import FilterConfig, rules_of
-from pipelines.shards import read_table
+from pipelines.shards import Role, read_table
 from pipelines.storage import StorePath
 from workflows.artifact import Artifact
 from workflows.errors import UsageError
-from workflows.filtering import RuleShare, shares
+from workflows.filtering import RuleShare, occurrences, shares
 from workflows.report.histogram import Histogram
 
 SAMPLES = 3
 """Documents on each side of each limit."""
+MOST_SHARDS = 256
+"""Shards looked into, of 8 MB as a rule: seconds, however large the corpus."""
+_SIDES: tuple[tuple[bool, Role], ...] = ((True, "data"), (False, "rejects"))
 _TEXT_SHOWN = 1_500
 _MOST_HOSTS = 100_000
 """Hosts counted at once; beyond, the rarest are forgotten, and the table says 'at least'."""
@@ -56,8 +59,12 @@ class Facts:
 
     artifact: Artifact
     shares: list[RuleShare]
+    """Exact, as the ledger is; all below is of the documents looked at."""
+    looked_at: int = 0
+    """Documents whose statistics were read."""
+    is_sample: bool = False
+    """Whether that was done for some shards only, spread evenly."""
     words: int = 0
-    """Of all documents that entered."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
     rules: list[RuleFacts] = field(default_factory=list)
     languages: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -65,18 +72,38 @@ class Facts:
     hosts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def facts_of(artifact: Artifact) -> Facts:
-    """Return the facts of a filter artifact; UsageError for another kind."""
+def facts_of(artifact: Artifact, most_shards: int = MOST_SHARDS) -> Facts:
+    """Return the facts of a filter artifact; UsageError for another kind.
+
+    What each rule did is exact; all else is of `most_shards` shards, where there are more.
+    """
     check_is_filter(artifact)
     config = FilterConfig.model_validate(artifact.manifest.config)
     facts = Facts(artifact, shares(artifact))
     facts.rules = [RuleFacts(rule) for rule in rules_of(config).rules]
     near = [_Near(one.rule) for one in facts.rules]
-    for path in artifact.as_input().paths("features"):
+    every = sorted({entry.shard for entry in artifact.as_input().entries("data")})
+    shards = _spread(every, most_shards)
+    facts.is_sample = shards is not None
+    for path in _paths(artifact, "features", shards):
         _add_statistics(facts, near, read_table(path))
-    _add_places(facts)
-    _add_texts(facts, near)
+    _add_places(facts, shards)
+    _add_texts(facts, near, shards)
     return facts
+
+
+def _spread(shards: list[str], most: int) -> frozenset[str] | None:
+    """Return which shards to look into, None for all."""
+    if len(shards) <= most:
+        return None
+    return frozenset(shards[at * len(shards) // most] for at in range(most))
+
+
+def _paths(artifact: Artifact, role: Role, shards: frozenset[str] | None) -> Iterator[StorePath]:
+    found = artifact.as_input()
+    for entry, path in zip(found.entries(role), found.paths(role), strict=True):
+        if shards is None or entry.shard in shards:
+            yield path
 
 
 def check_is_filter(artifact: Artifact) -> None:
@@ -116,6 +143,7 @@ class _Near:
 
 
 def _add_statistics(facts: Facts, near: list[_Near], statistics: pa.Table) -> None:
+    facts.looked_at += statistics.num_rows
     for name in statistics.column_names:
         kind = statistics.schema.field(name).type
         if pa.types.is_floating(kind) or pa.types.is_integer(kind):
@@ -136,14 +164,15 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return numbers
 
 
-def _add_places(facts: Facts) -> None:
+def _add_places(facts: Facts, shards: frozenset[str] | None) -> None:
     """Count documents by language and host on both sides."""
     languages: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     hosts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-    for kept, role in ((True, "data"), (False, "rejects")):
-        for path in facts.artifact.as_input().paths(role):  # type: ignore[arg-type]
+    for kept, role in _SIDES:
+        for path in _paths(facts.artifact, role, shards):
             table = read_table(path, ["language", "url"])
-            languages[kept].update(one or "unknown" for one in table["language"].to_pylist())
+            named = table["language"].fill_null("unknown")
+            languages[kept].update(occurrences(named))
             hosts[kept].update(_hosts(table["url"].to_pylist()))
             if len(hosts[kept]) > _MOST_HOSTS:
                 hosts[kept] = Counter(dict(hosts[kept].most_common(_MOST_HOSTS // 2)))
@@ -164,9 +193,9 @@ def _both(counts: Mapping[bool, Counter[str]]) -> dict[str, tuple[int, int]]:
     return {name: (counts[True][name], counts[False][name]) for name, _ in together.most_common(30)}
 
 
-def _add_texts(facts: Facts, near: list[_Near]) -> None:
+def _add_texts(facts: Facts, near: list[_Near], shards: frozenset[str] | None) -> None:
     wanted = {doc_id for one in near for side in (False, True) for doc_id, _ in one.found(side)}
-    texts = _texts(facts.artifact, wanted)
+    texts = _texts(facts.artifact, wanted, shards)
     for one, candidates in zip(facts.rules, near, strict=True):
         for fails, samples in ((False, one.inside), (True, one.outside)):
             for doc_id, value in candidates.found(fails):
@@ -175,12 +204,14 @@ def _add_texts(facts: Facts, near: list[_Near]) -> None:
                     samples.append(Sample(doc_id, value, kept, text))
 
 
-def _texts(artifact: Artifact, wanted: set[str]) -> dict[str, tuple[bool, str]]:
+def _texts(
+    artifact: Artifact, wanted: set[str], shards: frozenset[str] | None
+) -> dict[str, tuple[bool, str]]:
     """Return whether it was kept, and the beginning of the text, of the wanted documents."""
     found: dict[str, tuple[bool, str]] = {}
     ids = pa.array(sorted(wanted), pa.string())
-    for kept, role in ((True, "data"), (False, "rejects")):
-        for path in artifact.as_input().paths(role):  # type: ignore[arg-type]
+    for kept, role in _SIDES:
+        for path in _paths(artifact, role, shards):
             for row in rows_with(path, ids, ["doc_id", "text"]):
                 found[row["doc_id"]] = (kept, row["text"])
     return found

@@ -29,6 +29,7 @@ def page(facts: Facts) -> str:
             "<h2>Rules</h2>",
             _rules(facts),
             "<h2>Statistics</h2>",
+            _extent(facts),
             f'<div class="grid">{"".join(_histograms(facts))}</div>',
             '<div class="pair">',
             f"<section><h2>Languages</h2>{_places('language', facts.languages)}</section>",
@@ -43,6 +44,16 @@ def page(facts: Facts) -> str:
     return sheet(title, body)
 
 
+def _extent(facts: Facts) -> str:
+    if not facts.is_sample:
+        return ""
+    entered = facts.artifact.manifest.ledger.entered.rows
+    return (
+        f'<p class="quiet">From here on, and in "would drop alone" above, {facts.looked_at:,} of '
+        f"the {entered:,} documents: shards spread evenly over all.</p>"
+    )
+
+
 def _funnel(facts: Facts) -> str:
     ledger = facts.artifact.manifest.ledger
     rows = [
@@ -54,7 +65,8 @@ def _funnel(facts: Facts) -> str:
         ("kept", ledger.kept.rows, ledger.kept.bytes, "total"),
     ]
     all_rows, all_bytes = max(1, ledger.entered.rows), max(1, ledger.entered.bytes)
-    words = f"{facts.words:,} words entered. " if facts.words else ""
+    among = f" among {facts.looked_at:,} documents" if facts.is_sample else ""
+    words = f"{facts.words:,} words entered{among}. " if facts.words else ""
     note = (
         f'<p class="quiet">{words}Tokens are an estimate, {_TOKEN_BYTES} bytes each: a stage of '
         "kind tokens counts them.</p>"
@@ -79,7 +91,7 @@ def _funnel(facts: Facts) -> str:
 
 def _rules(facts: Facts) -> str:
     by_name: Mapping[str, RuleShare] = {one.rule: one for one in facts.shares}
-    entered = max(1, facts.artifact.manifest.ledger.entered.rows)
+    of = facts.looked_at if facts.is_sample else facts.artifact.manifest.ledger.entered.rows
     rows = []
     for one in facts.rules:
         share = by_name.get(one.rule.name, RuleShare(one.rule.name, 0, 0, 0))
@@ -89,7 +101,7 @@ def _rules(facts: Facts) -> str:
                 escape(f"{one.rule.feature} {_sign(one)} {_limit(one)}"),
                 f"{share.reason:,}",
                 f"{one.would_drop:,}",
-                f"{one.would_drop / entered:.1%}",
+                f"{one.would_drop / max(1, of):.1%}",
                 f"{share.alone:,}",
             )
         )

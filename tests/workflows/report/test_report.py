@@ -64,6 +64,32 @@ def test_figures_are_those_of_the_artifact(filtered: Artifact) -> None:
     assert facts.words > 20 * 90
 
 
+def test_a_large_corpus_is_looked_at_in_evenly_spread_shards(
+    filtered: Artifact, tmp_path: Path
+) -> None:
+    data = Path(filtered.folder).parents[2] / "data"
+    (tmp_path / "many.yaml").write_text(
+        RECIPE.format(store=tmp_path / "store", data=data).replace(
+            "needs: docs}", "needs: docs, config: {unit_bytes: 2000}}"
+        )
+    )
+    recipe = load(tmp_path / "many.yaml")
+    artifact = runner(recipe).run(recipe).stages[-1].artifact
+    shards = [entry.shard for entry in artifact.manifest.files if entry.role == "features"]
+    whole, part = facts_of(artifact), facts_of(artifact, most_shards=3)
+    entered = artifact.manifest.ledger.entered.rows
+    assert len(shards) > 6
+    assert (whole.looked_at, whole.is_sample, part.is_sample) == (entered, False, True)
+    assert whole.shares == part.shares == facts_of(filtered).shares
+    rows = [entry.rows for entry in artifact.manifest.files if entry.role == "features"]
+    thirds = [at * len(rows) // 3 for at in range(3)]
+    assert part.looked_at == sum(rows[at] for at in thirds) < entered
+    assert int(part.histograms["words"].counts.sum()) == part.looked_at
+    assert sum(map(sum, part.hosts.values())) == part.looked_at
+    assert f"{part.looked_at:,} of the {entered:,} documents" in page(part)
+    assert "spread evenly" not in page(whole)
+
+
 def test_the_page_holds_its_tables_and_no_markup_of_a_document(filtered: Artifact) -> None:
     class Tags(HTMLParser):
         def __init__(self) -> None:
