@@ -7,7 +7,7 @@ everything downstream as it is.
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -94,10 +94,16 @@ class SourceConfig(BaseModel):
                 check_address(path)
 
 
-def survey(config: SourceConfig, base: Path, cache: Path | None = None) -> Survey:
+def survey(
+    config: SourceConfig,
+    base: Path,
+    cache: Path | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Survey:
     """Return the files of a source sorted by name, and what was left out by which rule.
 
-    Hashes are remembered in the folder `cache`, where one is given.
+    Hashes are remembered in the folder `cache`, where one is given; files that are new there are
+    read, and `on_progress` is told how far that is.
 
     Raises:
         InputError: a path, pattern or package is missing, two files would have one name, or
@@ -108,11 +114,19 @@ def survey(config: SourceConfig, base: Path, cache: Path | None = None) -> Surve
     dropped: list[DroppedFile] = []
     versions = _versions(config)
     on_disk = _found(config, base)
+    statuses = {found.path: _status(found.path) for found in on_disk}
+    wanted = {found.path for found in on_disk if not found.dropped}
+    hashes.read_all(
+        {path: status for path, status in statuses.items() if status and path in wanted},
+        on_progress,
+    )
     everything = [*on_disk, *(found for found, _ in versions.values())]
     for found in sorted(everything, key=lambda file: (file.name, file.path)):
         remote = versions.get(found.path)
         size, content, rule = (
-            _measured_remote(found, remote[1], hashes) if remote else _measured(found, hashes)
+            _measured_remote(found, remote[1], hashes)
+            if remote
+            else _measured(found, statuses[found.path], hashes)
         )
         if rule:
             dropped.append(DroppedFile(name=found.name, uri=found.path, bytes=size, rule=rule))
@@ -171,9 +185,10 @@ def _versions(config: SourceConfig) -> dict[str, tuple[FoundFile, Version]]:
     return found
 
 
-def _measured(found: FoundFile, hashes: SourceHashes) -> tuple[int, str, str]:
+def _measured(
+    found: FoundFile, status: os.stat_result | None, hashes: SourceHashes
+) -> tuple[int, str, str]:
     """Return size, hash and the rule that keeps a file out, '' where it is listed."""
-    status = _status(found.path)
     if status is None:
         return 0, "", found.dropped or "not_a_file"
     if found.dropped:
@@ -252,13 +267,18 @@ def _nothing_left(config: SourceConfig, dropped: list[DroppedFile]) -> InputErro
     )
 
 
-def identity(config: SourceConfig, base: Path, cache: Path | None = None) -> dict[str, Any]:
+def identity(
+    config: SourceConfig,
+    base: Path,
+    cache: Path | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Any]:
     """Return what of the listing counts for the stage's key, as JSON values.
 
     Addresses count here and not in the digest: a moved folder is listed anew in a moment, and
     nothing that depends on the listing runs again.
     """
-    files = survey(config, base, cache).files
+    files = survey(config, base, cache, on_progress).files
     return {
         "files": len(files),
         "bytes": sum(file.bytes for file in files),
@@ -281,7 +301,7 @@ def _digest(rows: Iterable[list[str]]) -> str:
 def run(workspace: Workspace, config: SourceConfig) -> StageOutput:
     """Write the listing as one Parquet file, and what was left out beside it."""
     workspace.on_progress(Progress(0, 1, "listings"))
-    found = survey(config, workspace.base, workspace.cache)
+    found = survey(config, workspace.base, workspace.cache, workspace.on_progress)
     files = ShardFiles(workspace.root, "00000", workspace.attempt)
     rows = [file.model_dump() for file in found.files]
     table = pa.Table.from_pylist(rows, schema=schemas.LISTING)

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
@@ -234,12 +234,17 @@ def _link(path: Path, content: bytes) -> bool:
     return True
 
 
-def hash_file(path: StorePath) -> str:
-    """Return the xxh3-128 of a file's bytes as 32 hex digits."""
+def hash_file(path: StorePath, on_bytes: Callable[[int], None] | None = None) -> str:
+    """Return the xxh3-128 of a file's bytes as 32 hex digits.
+
+    `on_bytes` is told how many were read, a piece at a time; what it raises ends the reading.
+    """
     digest = xxhash.xxh3_128()
     with path.open("rb") as handle:
         while chunk := handle.read(_CHUNK):
             digest.update(chunk)
+            if on_bytes is not None:
+                on_bytes(len(chunk))
     return digest.hexdigest()
 
 

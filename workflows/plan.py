@@ -1,7 +1,8 @@
 """A plan says, before anything runs, what would be reused and what would run, and exactly why."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from pipelines import storage
 from pipelines.errors import InputError
 from pipelines.local_copies import scratch
 from pipelines.storage import StorePath
-from pipelines.workspace import cache_of
+from pipelines.workspace import Progress, cache_of
 from workflows import artifact as artifacts
 from workflows import quarantine
 from workflows.artifact import Artifact, InputRef
@@ -67,11 +68,14 @@ class Planner:
         *,
         force: frozenset[str] = frozenset(),
         accept_drift: bool = False,
+        on_listing: Callable[[Stage, Progress], None] = lambda stage, progress: None,
     ) -> None:
+        """Read nothing yet; `on_listing` is told how far the look at a stage's sources is."""
         self.store = store
         self.base = base
         self._force = force
         self._accept_drift = accept_drift
+        self._on_listing = on_listing
         self._closures = Closures()
         self._history: dict[tuple[str, str], list[Artifact]] = {}
 
@@ -109,9 +113,10 @@ class Planner:
         if waiting:
             return self._undecided(stage, kind, waiting, planned or {})
         refs = {slot: found.ref(self.store) for slot, found in inputs.items() if found}
-        outside = (
-            kind.outside(stage.config, self.base, cache_of(self.store)) if kind.outside else None
-        )
+        outside = None
+        if kind.outside:
+            tell = partial(self._on_listing, stage)
+            outside = kind.outside(stage.config, self.base, cache_of(self.store), tell)
         code = self._closures.of(kind.code_name)
         known = Identity(stage_key(stage, kind, refs, outside, code), refs, outside, code)
         found = artifacts.find(self.store, stage.kind, stage.name, known.key)

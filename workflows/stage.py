@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.checks import Check, Expectations
-from pipelines.workspace import Resources, StageOutput, Workspace
+from pipelines.workspace import Progress, Resources, StageOutput, Workspace
 
 CodePolicy = Literal["rerun", "pin"]
 Product = Literal["listing", "documents", "tokenizer", "tokens", "pairs", "model", "report"]
@@ -37,9 +37,10 @@ class StageKind:
     """Expected of the result beside what is expected of all that make the same product."""
     cpus_per_worker: float = 0.5
     """What a worker takes where the recipe does not say."""
-    outside: Callable[[Any, Path, Path], object] | None = None
+    outside: Callable[[Any, Path, Path, Callable[[Progress], None]], object] | None = None
     """What lies outside the store and counts for the key (a source's listing), as JSON values;
-    takes the config, the folder that paths are relative to, and a folder to remember things in."""
+    takes the config, the folder that paths are relative to, a folder to remember things in, and
+    whom to tell how far it is."""
     spared_by: Callable[[Any, Any], bool] | None = None
     """Whether an artifact of the first config, made by the same code of the same inputs, spares
     work where the second is asked for (`Workspace.earlier`); None: no artifact ever does."""

@@ -13,14 +13,18 @@ from workflows.stage import Stage
 _QUIET_SECONDS = 15.0
 _LIVE_SECONDS = 0.2
 _WIDTH = 118
+_CLEAR = "\r\x1b[2K"
 
 
 class Terminal:
     """Rewrites one line on a terminal, shared by what runs; in a log prints one now and then."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, pause: float | None = None) -> None:
+        """Write to standard error where no stream is given, and not oftener than `pause` (s)."""
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
+        usual = _LIVE_SECONDS if self._live else _QUIET_SECONDS
+        self._pause = usual if pause is None else pause
         self._meters: dict[str, _Meter] = {}
         self._shown: dict[str, float] = {}
         self._said: dict[str, str] = {}
@@ -44,6 +48,17 @@ class Terminal:
         meter.latest = progress
         if self._is_due(stage.name, now):
             self._show(stage, meter.line(now))
+
+    def listed(self, stage: Stage, progress: Progress) -> None:
+        """Show how far the look at a stage's sources is; nothing of it stays on a terminal."""
+        self._shown.setdefault(stage.name, time.monotonic())  # what takes a moment is not shown
+        if progress.done < progress.total:
+            self.progressed(stage, progress)
+            return
+        self.stage_ended(stage)
+        if self._live:
+            self._stream.write(_CLEAR)
+            self._stream.flush()
 
     def said(self, stage: Stage, message: str) -> None:
         """Print what is new; what changes only in its figures is shown like progress."""
@@ -75,8 +90,7 @@ class Terminal:
         self._print(message)
 
     def _is_due(self, name: str, now: float) -> bool:
-        pause = _LIVE_SECONDS if self._live else _QUIET_SECONDS
-        if now - self._shown.get(name, 0.0) < pause:
+        if now - self._shown.get(name, 0.0) < self._pause:
             return False
         self._shown[name] = now
         return True
@@ -92,11 +106,11 @@ class Terminal:
         ]
         beside = f"  | {', '.join(others)}" if others else ""
         text = f"{stage.name:<14} {line}{beside}"
-        self._stream.write(f"\r\x1b[2K{text[:_WIDTH]}")
+        self._stream.write(f"{_CLEAR}{text[:_WIDTH]}")
         self._stream.flush()
 
     def _print(self, line: str) -> None:
-        clear = "\r\x1b[2K" if self._live else ""
+        clear = _CLEAR if self._live else ""
         print(f"{clear}{line}", file=self._stream, flush=True)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ from pipelines.found_files import format_of
 from pipelines.ledger import Count
 from pipelines.source import SourceConfig, identity, listing
 from pipelines.source_hashes import FILE
-from pipelines.workspace import Resources, StageOutput, Workspace
+from pipelines.workspace import Progress, Resources, StageOutput, Workspace
 
 OLD = 1_600_000_000
 
@@ -176,15 +177,15 @@ def test_a_remembered_hash_is_used_and_a_change_is_noticed(
 ) -> None:
     hashed: list[str] = []
 
-    def counted(path: Path) -> str:
+    def counted(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
         hashed.append(path.name)
-        return original(path)
+        return original(path, on_bytes)
 
     original = storage.hash_file
     monkeypatch.setattr(storage, "hash_file", counted)
     config, cache = SourceConfig(paths=("data",)), tmp_path / "cache"
     first = listing(config, base, cache)
-    assert hashed == ["b.jsonl", "a.txt"]
+    assert sorted(hashed) == ["a.txt", "b.jsonl"]
     assert listing(config, base, cache) == first
     assert len(hashed) == 2
 
@@ -192,6 +193,38 @@ def test_a_remembered_hash_is_used_and_a_change_is_noticed(
     file.write_text("TEXT")
     os.utime(file, (OLD, OLD))  # the same size and time: only ctime tells
     assert listing(config, base, cache)[1].xxh3_128 == original(file) != first[1].xxh3_128
+
+
+def test_a_look_that_is_cut_short_says_how_far_it_is_and_loses_nothing(
+    base: Path, tmp_path: Path
+) -> None:
+    config, cache = SourceConfig(paths=("data",)), tmp_path / "cache"
+    with (base / "data" / "large.txt").open("wb") as handle:
+        handle.truncate(64 << 30)  # a hole: takes no room, but a while to read
+    os.utime(base / "data" / "large.txt", (OLD, OLD))
+    seen: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        seen.append(progress)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        identity(config, base, cache, interrupt)
+    (progress,) = seen
+    assert 0 < progress.done < progress.total == pytest.approx((64 << 30) / 1e6)
+    assert progress.unit == "MB hashed"
+    names = {Path(path).name for path in json.loads((cache / FILE).read_text())}
+    assert names == {"a.txt", "b.jsonl"}
+
+    (base / "data" / "large.txt").unlink()
+    identity(config, base, cache, interrupt)
+    assert len(seen) == 1
+
+
+def test_a_look_ends_with_all_that_was_to_read(base: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    identity(SourceConfig(paths=("data",)), base, tmp_path, seen.append)
+    assert (seen[-1].done, seen[-1].total) == (7 / 1e6, 7 / 1e6)
 
 
 def test_a_file_written_a_moment_ago_is_not_remembered(base: Path, tmp_path: Path) -> None:

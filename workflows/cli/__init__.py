@@ -111,5 +111,7 @@ def main() -> None:
 
 
 def _complain(message: str, code: int) -> int:
+    if sys.stderr.isatty():
+        print("\r\x1b[2K", end="", file=sys.stderr)  # noqa: T201  how far something was
     print(f"llada: {message}", file=sys.stderr)  # noqa: T201
     return code

@@ -99,6 +99,7 @@ def open_recipe(
     from workflows.plan import Planner
     from workflows.recipe import load_recipe
     from workflows.selection import select, with_ancestors
+    from workflows.terminal import Terminal
 
     loaded = load_recipe(recipe, _settings("--set", settings), _settings("--sweep", sweeps))
     forced = select(loaded, force, "--force")
@@ -109,7 +110,13 @@ def open_recipe(
     if only is not None:
         loaded = loaded.only(with_ancestors(loaded, only))
     store = store_root(elsewhere or loaded.store)
-    planner = Planner(store, Path.cwd(), force=forced, accept_drift=accept_drift)
+    planner = Planner(
+        store,
+        Path.cwd(),
+        force=forced,
+        accept_drift=accept_drift,
+        on_listing=Terminal().listed,
+    )
     return Opened(loaded, planner, only)
 
 
