@@ -33,11 +33,6 @@ DIGIT = 1 << 6
 TERMINAL = 1 << 7
 """In TERMINAL_MARKS: sentences end here."""
 
-PUNCTUATION = frozenset(
-    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~´«»–—’“”„…━►∶、。〈〉《》「」【】！％（），．：；？～１"
-) | frozenset(map(chr, [*range(9), *range(11, 32), *range(127, 160)]))
-"""CCNet's punctuation, which datatrove's PUNCTUATION_SET repeats (with the fullwidth 1)."""
-
 _TERMINAL_RUNS = (
     "21 2e 3f 589 61d-61f 6d4 700-702 7f9 837 839 83d-83e 964-965 104a-104b 1362 1367-1368 "
     "166e 1735-1736 17d4-17d6 17d9-17da 1803 1809 1944-1945 1aa8-1aab 1b5a-1b5b 1b5e-1b5f "
@@ -56,6 +51,15 @@ TERMINAL_MARKS = frozenset(
 )
 """The 159 marks that end a sentence in some script and that FineWeb asks lines to end in (as listed
 in datatrove 0.10.1; Unicode's Sentence_Terminal of some years ago and three Khmer marks)."""
+
+PUNCTUATION = (
+    frozenset(
+        "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~´«»–—’“”„…━►∶、。〈〉《》「」【】！％（），．：；？～１"
+    )
+    | frozenset(map(chr, [*range(9), *range(11, 32), *range(127, 160)]))
+    | TERMINAL_MARKS
+)
+"""CCNet's punctuation (with the fullwidth 1) and the marks above: datatrove's PUNCTUATION_SET."""
 
 _SINGLE_LETTERS = (
     (0x0E00, 0x0EFF),  # Thai, Lao

@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from filters import RuleSet
+from filters import RuleSet, features
+from filters.kernels.characters import TERMINAL_MARKS
 from filters.rule_sets import RULE_SETS
 from tests.filters.texts import PROSE
 
@@ -146,3 +147,14 @@ def test_limits_are_the_published_ones() -> None:
     assert grams == [0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10]
     assert [limits[f"dup_{part}"] for part in ("para_frac", "line_frac")] == [0.3, 0.3]
     assert [limits[f"dup_{part}_char_frac"] for part in ("para", "line")] == [0.2, 0.2]
+
+
+def test_a_mark_that_ends_a_sentence_is_no_word_in_any_script() -> None:
+    marks = sorted(TERMINAL_MARKS)
+    assert {".", "؟", "।", "։", "።", "။"} <= TERMINAL_MARKS
+    texts = pa.array([f"one {mark} more" for mark in marks])
+    for words in ("words", "mean_word_length"):
+        expected = {"words": 2, "mean_word_length": 3.5}[words]
+        assert features.compute(texts, names=[words])[words].to_pylist() == [expected] * len(marks)
+    hindi = "यह वाक्य छोटा है । " * 12 + "बस"
+    assert RuleSet.named("gopher").explain(hindi).findings[0].value == 49
