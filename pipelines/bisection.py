@@ -1,7 +1,7 @@
 """Find the documents that a pass cannot take, by halves: each costs itself alone, not its unit.
 
 The passes here are linear in time and bounded in memory by construction, so a document is set aside
-for an error, never for its time: what a clock decides is not the same twice.
+for an error; for its time only where that is out of all proportion (`pipelines.cpu_limit`).
 """
 
 from collections.abc import Callable
@@ -58,13 +58,18 @@ def apart(
 
 
 def _of_nothing(schema: pa.Schema, judge: Callable[[pa.Table], Result], first: Exception) -> Result:
-    columns = [pa.array([_PLAIN.get(field.name)], field.type) for field in schema]
-    plain = pa.table(columns, schema=schema)
+    plain = plain_documents(schema)
     try:
         judge(plain)
     except Exception:  # noqa: BLE001  whatever it is: what it said of a real document is told
         raise first from None
     return judge(plain.slice(0, 0))
+
+
+def plain_documents(schema: pa.Schema) -> pa.Table:
+    """Return a document that says nothing in particular, null in all but its id and text."""
+    columns = [pa.array([_PLAIN.get(field.name)], field.type) for field in schema]
+    return pa.table(columns, schema=schema)
 
 
 def _verdict(documents: pa.Table, error: Exception | None) -> pa.Table:

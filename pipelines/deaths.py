@@ -1,17 +1,21 @@
 """Units on which worker processes die: counted, looked into document by document, and named.
 
 Ray starts a dead worker again and repeats its unit, however often: right for a machine that goes,
-endless for a document that crashes a library. So a worker notes in the store that it begins a unit,
-and takes the note back when it is through; notes that are left count the deaths.
+endless for a document that crashes a library, or that `cpu_limit` ends a process for. So a worker
+notes in the store that it begins a unit, and takes the note back when it is through; notes that are
+left count the deaths.
 """
 
+import pickle
+import signal
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
-from pipelines import storage
+from pipelines import cpu_limit, storage
 from pipelines.errors import WorkerError
 from pipelines.shards import ShardRecord
 from pipelines.storage import StorePath
@@ -26,7 +30,7 @@ Result = TypeVar("Result")
 
 
 class CrashError(Exception):
-    """The process that worked on something died: killed, out of memory, or crashed by it."""
+    """The process that worked on something died: killed, out of memory or time, or crashed."""
 
 
 @runtime_checkable
@@ -59,8 +63,9 @@ class Watched:
             raise WorkerError(
                 f"{MOST} worker processes died on unit {unit['shard']} "
                 f"({unit.get('path', 'no file')}), one after the other: killed for want of memory, "
-                "or crashed by a document. Give workers more memory (memory_gb_per_worker) or take "
-                "the document out, and run again: finished units are kept"
+                "or crashed or kept busy by a document. Give workers more memory "
+                "(memory_gb_per_worker) or take the document out, and run again: finished units "
+                "are kept"
             )
         try:
             if deaths >= CAREFUL_AFTER and isinstance(self._worker, CarefulWorker):
@@ -77,7 +82,7 @@ class InChild(Generic[Argument, Result]):
     def __init__(self, factory: Callable[[], Callable[[Argument], Result]]) -> None:
         """Start nothing yet; `factory` builds the function there and must be picklable."""
         self._factory = factory
-        self._pool: ProcessPoolExecutor | None = None
+        self._child: tuple[SpawnProcess, Connection] | None = None
 
     def __enter__(self) -> Self:
         """Return the function."""
@@ -85,9 +90,7 @@ class InChild(Generic[Argument, Result]):
 
     def __exit__(self, *_: object) -> None:
         """End the process."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        self._end()
 
     def __call__(self, argument: Argument) -> Result:
         """Return what the function returns, or raise what it raises.
@@ -95,24 +98,70 @@ class InChild(Generic[Argument, Result]):
         Raises:
             CrashError: its process died; the next call has a new one.
         """
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                1, get_context("spawn"), initializer=_build, initargs=(self._factory,)
-            )
+        if self._child is None:
+            self._child = _started(self._factory)
+        pipe = self._child[1]
         try:
-            found: Result = self._pool.submit(_call, argument).result()
-        except BrokenProcessPool:
-            self.__exit__()
-            raise CrashError("the process that worked on it died") from None
-        return found
+            pipe.send(argument)
+            found, error = pipe.recv()
+        except (EOFError, OSError):  # the other end is gone
+            raise CrashError(_last_words(self._end())) from None
+        if error is not None:
+            raise error
+        result: Result = found
+        return result
+
+    def _end(self) -> int:
+        """Return how the process ended, 0 where there was none."""
+        if self._child is None:
+            return 0
+        process, pipe = self._child
+        self._child = None
+        pipe.close()  # it has nothing more to wait for
+        process.join()
+        return process.exitcode or 0
 
 
-_built: list[Callable[[Any], Any]] = []  # of the child process: one function
+def _started(
+    factory: Callable[[], Callable[[Argument], Result]],
+) -> tuple[SpawnProcess, Connection]:
+    spawn = get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(theirs, factory), daemon=True)
+    process.start()
+    theirs.close()  # else its end is never noticed
+    return process, ours
 
 
-def _build(factory: Callable[[], Callable[[Any], Any]]) -> None:
-    _built.append(factory())
+def _serve(pipe: Connection, factory: Callable[[], Callable[[Any], Any]]) -> None:
+    cpu_limit.expend()
+    function = factory()
+    with suppress(EOFError):  # the worker needs no more, or is gone
+        while True:
+            argument = pipe.recv()
+            answer: tuple[Any, Exception | None]
+            try:
+                answer = function(argument), None
+            except Exception as error:  # noqa: BLE001  the process edge: raised again over there
+                answer = None, _portable(error)
+            pipe.send(answer)
 
 
-def _call(argument: Any) -> Any:
-    return _built[0](argument)
+def _portable(error: Exception) -> Exception:
+    """Return an error that can be sent: itself, or what it says."""
+    try:
+        pickle.loads(pickle.dumps(error))  # of this very process
+    except Exception:  # noqa: BLE001  an error's class may do anything when it is taken apart
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _last_words(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"the process that worked on it ended with {exit_code}"
+    number = signal.Signals(-exit_code)
+    known = {
+        cpu_limit.SIGNAL: ", for it took more processor time than any document should",
+        signal.SIGKILL: ", as it does for want of memory",
+    }
+    return f"the process that worked on it died of {number.name}{known.get(number, '')}"

@@ -1,13 +1,15 @@
 """Tables of documents on their way through a stage: judged, counted, kept or dropped."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import schemas
-from pipelines.bisection import apart
+from pipelines import cpu_limit, schemas
+from pipelines.bisection import apart, plain_documents
 from pipelines.deaths import InChild
 from pipelines.ledger import Change, Count, Ledger
 from pipelines.shards import ShardFiles, ShardRecord, read_table, save_record
@@ -69,10 +71,18 @@ class Desk(NamedTuple):
 class DocumentsWorker:
     """Judges one unit of documents; one that the judge fails on, or dies of, is set aside alone."""
 
-    def __init__(self, desk: Desk, factory: Callable[[], Judge]) -> None:
-        """Build the judge; `factory` travels to a process of its own, where one is needed."""
-        self._desk, self._factory = desk, factory
-        self._judge = factory()
+    def __init__(
+        self,
+        desk: Desk,
+        factory: Callable[[], Judge],
+        cpu_seconds: float = cpu_limit.SECONDS,
+    ) -> None:
+        """Build the judge; `factory` travels to a process of its own, where one is needed.
+
+        `cpu_seconds` and more for every byte is what it may take for a table: see `cpu_limit`.
+        """
+        self._desk, self._factory = desk, partial(_Limited, factory, cpu_seconds)
+        self._judge = self._factory()
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
         """Read the unit, judge it, write its shard, return the record."""
@@ -92,6 +102,22 @@ class DocumentsWorker:
     def judged(self, shard: str, documents: pa.Table, judge: Judge) -> Judged:
         """Return what becomes of the documents of a shard."""
         return judged_apart(documents, judge)
+
+
+class _Limited:
+    """A judge that is allowed so much processor time for a table."""
+
+    def __init__(self, factory: Callable[[], Judge], cpu_seconds: float) -> None:
+        self._judge, self._cpu_seconds = factory(), cpu_seconds
+        with suppress(Exception):  # compiles kernels, for minutes perhaps, before a limit counts;
+            self._judge(plain_documents(schemas.DOCUMENT))  # what is wrong shows on real ones
+
+    def __call__(self, documents: pa.Table) -> Judged:
+        cpu_limit.begin(documents.nbytes, self._cpu_seconds)
+        try:
+            return self._judge(documents)
+        finally:
+            cpu_limit.end()
 
 
 def judged_apart(documents: pa.Table, judge: Judge) -> Judged:

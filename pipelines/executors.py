@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Any
 
-from pipelines import machine, side_threads
+from pipelines import cpu_limit, machine, side_threads
 from pipelines.errors import (
     InputError,
     PipelineError,
@@ -191,6 +191,7 @@ class _Shell:
     """
 
     def __init__(self, factory: WorkerFactory, sign: StopSign | None) -> None:
+        cpu_limit.expend()
         self._sign = sign
         self._failure: dict[str, Any] | None = None
         self._worker: UnitWorker | None = None

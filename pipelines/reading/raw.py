@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from pipelines import cpu_limit
 from pipelines.bisection import MOST_QUARANTINED, QUARANTINED
 from pipelines.errors import PipelineError
 from pipelines.listed_files import SourceFile
@@ -28,12 +29,17 @@ Parse = Callable[[Raw], list[Record]]
 class Parser:
     """Parses records as a stage reads them."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, reading: Reading, cpu_seconds: float = cpu_limit.SECONDS) -> None:
+        """`cpu_seconds` and more for every byte is what a record may take: see `cpu_limit`."""
+        self._reading, self._cpu_seconds = reading, cpu_seconds
 
     def __call__(self, raw: Raw) -> list[Record]:
         """Return the records of what was cut out of a file: one, mostly."""
-        return list(raw.records(raw, self._reading))
+        cpu_limit.begin(len(raw.content), self._cpu_seconds)
+        try:
+            return list(raw.records(raw, self._reading))
+        finally:
+            cpu_limit.end()
 
 
 class OrAside:
