@@ -24,6 +24,9 @@ from pipelines.unchanged import check_still_unchanged, check_unchanged, stamped
 from pipelines.units import run_units, stage_output
 from pipelines.workspace import InputArtifact, StageOutput, Workspace
 
+_LEAST_UNIT, _LARGEST_UNIT = 8 << 20, 64 << 20
+_UNITS = 20_000
+"""A driver hands out about 150 units a second, and keeps the record of each."""
 _ROW_BYTES = 200
 """What a row without text counts for where memory is bounded."""
 
@@ -38,8 +41,9 @@ class ExtractConfig(BaseModel):
     """A damaged file stops the stage, or is kept as far as it is readable and recorded."""
     extractor: Extractor = "resiliparse"
     """What finds the main text of an HTML page; trafilatura is slower by an order of magnitude."""
-    unit_bytes: int = Field(default=8 << 20, ge=1)
-    """Work is cut into units of about this size, and a shard holds about so much text."""
+    unit_bytes: int | None = Field(default=None, ge=1)
+    """Work is cut into units of about this size, and a shard holds about so much text; None: 8 MiB,
+    and up to 64 MiB where that would make more than 20,000 units."""
 
 
 class ExtractUnit(BaseModel):
@@ -62,7 +66,9 @@ class ExtractWorker:
         parser: Callable[[Reading], Parse] = Parser,
     ) -> None:
         self._root, self._attempt, self._stage = storage.at(root), attempt, stage
-        self._config, self._parser = config, parser
+        self._parser = parser
+        self._min_characters = config.min_characters
+        self._unit_bytes = config.unit_bytes or _LEAST_UNIT
         self._reading = Reading(broken_files=config.broken_files, extractor=config.extractor)
 
     def __call__(self, unit: Mapping[str, Any]) -> ShardRecord:
@@ -108,7 +114,7 @@ class ExtractWorker:
         def part(number: int) -> ShardFiles:
             return ShardFiles(self._root, f"{shard}-{number:05d}", self._attempt)
 
-        return _Parts(part, role, schema, self._config.unit_bytes)
+        return _Parts(part, role, schema, self._unit_bytes)
 
     def _verdict(self, file: SourceFile, record: Record) -> dict[str, Any] | None:
         """Return why a record is dropped (rule, feature, value, limit), None where it is kept."""
@@ -124,7 +130,7 @@ class ExtractWorker:
         if file.format != "python_docs":
             return None
         characters = len(record.text.partition("\n\n")[2])  # without the heading
-        limit = self._config.min_characters
+        limit = self._min_characters
         if characters >= limit:
             return None
         return {
@@ -196,6 +202,11 @@ def _metrics(portions: Iterable[Portion]) -> dict[str, float]:
     return {"files": len(files), "file_bytes": sum(file.bytes for file in files)}
 
 
+def fitting_unit(total_bytes: int) -> int:
+    """Return the size of units for files of so many bytes together."""
+    return min(max(total_bytes // _UNITS, _LEAST_UNIT), _LARGEST_UNIT)
+
+
 def units_of_files(files: Iterable[SourceFile], unit_bytes: int) -> list[ExtractUnit]:
     """Group consecutive files: a unit ends before the file that would take it over the size.
 
@@ -231,13 +242,14 @@ def run(workspace: Workspace, config: ExtractConfig) -> StageOutput:
         InputError: see ExtractWorker; also where no file holds a single document.
     """
     files = listed(workspace.input("source"))
-    units = units_of_files(files, config.unit_bytes)
+    unit_bytes = config.unit_bytes or fitting_unit(sum(file.bytes for file in files))
+    units = units_of_files(files, unit_bytes)
     factory = partial(
         ExtractWorker,
         root=str(workspace.root),
         attempt=workspace.attempt,
         stage=workspace.stage,
-        config=config,
+        config=config.model_copy(update={"unit_bytes": unit_bytes}),
     )
     output = stage_output(run_units(workspace, units, factory), schema=schemas.DOCUMENT.to_string())
     if not output.ledger.kept.rows:

@@ -255,6 +255,23 @@ def test_units_hold_every_file_once_in_order_and_are_full(sizes: list[int], limi
 
 
 @pytest.mark.parametrize(
+    ("corpus", "unit"),
+    [(0, 8 << 20), (10**11, 8 << 20), (10**12, 50_000_000), (10**13, 64 << 20)],
+)
+def test_units_grow_with_the_corpus_within_bounds(corpus: int, unit: int) -> None:
+    assert extract.fitting_unit(corpus) == unit
+
+
+def test_a_unit_of_no_size_given_is_one_of_8_mib(data: Path, tmp_path: Path) -> None:
+    listing = _list(data, tmp_path / "docs")
+    free, told = (
+        _extract(listing, tmp_path / name, **config)
+        for name, config in (("free", {}), ("told", {"unit_bytes": 8 << 20}))
+    )
+    assert [f.xxh3_128 for f in free.files] == [f.xxh3_128 for f in told.files]
+
+
+@pytest.mark.parametrize(
     "impossible", [{"unit_bytes": 0}, {"min_characters": -1}, {"broken_files": "skip"}, {"x": 1}]
 )
 def test_impossible_configs_are_refused(impossible: dict[str, object]) -> None:
