@@ -8,16 +8,13 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from pipelines.reading.arrow_blocks import blocks_of, is_file_form
-from pipelines.reading.columns import BATCH_ROWS, content_fault, records_of
+from pipelines.reading.arrow_checks import checked
+from pipelines.reading.columns import BATCH_ROWS, DAMAGE, content_fault, records_of
 from pipelines.reading.opening import opened
 from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.records import Record, damage
 from pipelines.streams import BrokenStreamError
 
-_NOT_UTF8 = "Invalid UTF8"
-"""What Arrow says of it, after it has looked at the offsets."""
-_DAMAGE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
-"""A name that is damaged is no text; a length asks for any amount of memory."""
 _STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -35,12 +32,12 @@ def _file(portion: Portion, stream: BinaryIO) -> Iterator[Record]:
         starts = list(accumulate((block.rows for block in blocks_of(stream)), initial=0))
         stream.seek(0)
         reader = pa.ipc.open_file(stream)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BrokenStreamError(content_fault(error), "row 0") from error
     for number in range(reader.num_record_batches)[portion.start : portion.stop]:
         try:
-            batch = _checked(reader.get_batch(number))
-        except _DAMAGE as error:
+            batch = checked(reader.get_batch(number))
+        except DAMAGE as error:
             fault, reached = content_fault(error), f"row {starts[number]:,}"
             yield damage(portion.file, f"batch {number}", fault, reached)
             continue
@@ -52,10 +49,10 @@ def _stream(portion: Portion, stream: BinaryIO) -> Iterator[Record]:
     while True:
         try:
             reader = reader or pa.ipc.open_stream(stream)
-            batch = _checked(reader.read_next_batch())
+            batch = checked(reader.read_next_batch())
         except StopIteration:
             break
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise BrokenStreamError(content_fault(error), f"row {row:,}") from error
         yield from _records(portion, row, batch)
         row += batch.num_rows
@@ -67,23 +64,6 @@ def _stream(portion: Portion, stream: BinaryIO) -> Iterator[Record]:
 def _records(portion: Portion, row: int, batch: pa.RecordBatch) -> Iterator[Record]:
     for first in range(0, batch.num_rows, BATCH_ROWS):
         yield from records_of(portion.file, row + first, batch.slice(first, BATCH_ROWS))
-
-
-def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch that can be read: offsets are taken from the file and may lead anywhere.
-
-    Text that is not UTF-8 costs its row alone, later.
-
-    Raises:
-        ArrowInvalid: it leads outside of its own memory.
-    """
-    for column in batch.columns:
-        try:
-            column.validate(full=True)
-        except pa.ArrowInvalid as error:
-            if _NOT_UTF8 not in str(error):
-                raise
-    return batch
 
 
 def _has_end(stream: BinaryIO) -> bool:

@@ -11,8 +11,11 @@ from pipelines.reading.records import Record, Reject, broken, from_fields
 
 BATCH_ROWS = 256
 """So many rows are held as Python values at once."""
-_NO_VALUE = (ValueError, OverflowError)
-"""What Arrow raises for text that is not UTF-8 (a ValueError) and for dates after 9999."""
+_NO_VALUE = (pa.ArrowException, ValueError, ArithmeticError, LookupError)
+"""What is raised for text that is not UTF-8 (a ValueError), dates after 9999 and numbers of too many
+digits (ArithmeticErrors), and names of time zones that nobody knows (a LookupError)."""
+DAMAGE = (*_NO_VALUE, OSError, MemoryError)
+"""What a damaged file raises: its names are no text, a length asks for any amount of memory."""
 
 
 def records_of(file: SourceFile, first_row: int, batch: pa.RecordBatch) -> Iterator[Record]:
@@ -28,7 +31,9 @@ def content_fault(error: Exception) -> str:
     """Return what is wrong with the content; raises the error where it is the disk's."""
     if isinstance(error, OSError) and error.errno is not None:
         raise error
-    return str(error) or type(error).__name__
+    if isinstance(error, pa.ArrowException | OSError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _rows(batch: pa.RecordBatch) -> Sequence[dict[str, Any] | Exception]:

@@ -6,7 +6,7 @@ from itertools import accumulate
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.reading.columns import BATCH_ROWS, content_fault, records_of
+from pipelines.reading.columns import BATCH_ROWS, DAMAGE, content_fault, records_of
 from pipelines.reading.opening import opened
 from pipelines.reading.portion import Portion, Reading
 from pipelines.reading.records import Record, damage
@@ -26,7 +26,7 @@ def read_parquet(portion: Portion, _reading: Reading) -> Iterator[Record]:
             parquet = pq.ParquetFile(
                 stream, page_checksum_verification=True, buffer_size=_BUFFER, pre_buffer=False
             )
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGE as error:
             raise BrokenStreamError(content_fault(error), "row 0") from error
         with parquet:
             ends = list(accumulate(group_rows(parquet), initial=0))
@@ -41,9 +41,15 @@ def group_rows(parquet: pq.ParquetFile) -> list[int]:
 
 def _group(portion: Portion, parquet: pq.ParquetFile, group: int, row: int) -> Iterator[Record]:
     try:
-        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group]):
-            for record in records_of(portion.file, row, batch):
-                yield record
-                row += 1
-    except (pa.ArrowException, OSError) as error:
-        yield damage(portion.file, f"group {group}", content_fault(error), f"row {row:,}")
+        for batch in _batches(parquet, group):
+            yield from records_of(portion.file, row, batch)
+            row += batch.num_rows
+    except BrokenStreamError as error:
+        yield damage(portion.file, f"group {group}", error.reason, f"row {row:,}")
+
+
+def _batches(parquet: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from parquet.iter_batches(BATCH_ROWS, row_groups=[group])
+    except DAMAGE as error:
+        raise BrokenStreamError(content_fault(error), "") from error

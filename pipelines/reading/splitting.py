@@ -8,13 +8,13 @@ between records.
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import streams
 from pipelines.listed_files import SourceFile
 from pipelines.reading import warc_frames
 from pipelines.reading.arrow_blocks import blocks_of, is_file_form
+from pipelines.reading.columns import DAMAGE, content_fault
 from pipelines.reading.opening import opened
 from pipelines.reading.portion import Portion
 
@@ -42,9 +42,8 @@ def _between_groups(file: SourceFile, most_bytes: int) -> Iterator[int]:
     with opened(file) as stream:
         try:
             metadata = pq.ParquetFile(stream).metadata
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
+        except DAMAGE as error:
+            content_fault(error)
             return
         held = 0
         for group in range(metadata.num_row_groups):
