@@ -56,6 +56,8 @@ def _stream(portion: Portion, stream: BinaryIO) -> Iterator[Record]:
             raise BrokenStreamError(content_fault(error), f"row {row:,}") from error
         yield from _records(portion, row, batch)
         row += batch.num_rows
+    if _goes_on(stream):
+        raise BrokenStreamError("bytes follow the end mark of the stream", f"row {row:,}")
     if not _has_end(stream):
         fault = "the stream ends without its end mark, so batches may be missing"
         raise BrokenStreamError(fault, f"row {row:,}")
@@ -64,6 +66,11 @@ def _stream(portion: Portion, stream: BinaryIO) -> Iterator[Record]:
 def _records(portion: Portion, row: int, batch: pa.RecordBatch) -> Iterator[Record]:
     for first in range(0, batch.num_rows, BATCH_ROWS):
         yield from records_of(portion.file, row + first, batch.slice(first, BATCH_ROWS))
+
+
+def _goes_on(stream: BinaryIO) -> bool:
+    """Whether bytes follow where a stream was read to its end."""
+    return stream.tell() < stream.seek(0, SEEK_END)
 
 
 def _has_end(stream: BinaryIO) -> bool:

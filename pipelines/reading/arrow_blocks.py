@@ -11,14 +11,18 @@ from typing import BinaryIO, NamedTuple
 
 MAGIC = b"ARROW1"
 _CONTINUES = 0xFFFFFFFF
-_BATCHES = 3
-"""Footer.recordBatches."""
+_DICTIONARIES, _BATCHES = 2, 3
+"""Footer.dictionaries, Footer.recordBatches."""
 _HEADER = 2
 """Message.header, a RecordBatch."""
 _LENGTH = 0
 """RecordBatch.length."""
 _TAIL = struct.Struct(f"<I{len(MAGIC)}s")
-_BLOCK = struct.Struct("<qi4xq")
+_PLACE = struct.Struct("<qi4xq")
+_BEGINNING = 8
+"""Bytes before the schema: the magic, filled up."""
+_MOST_PADDING = 64
+"""Bytes between the last message and the footer that belong to neither, an end mark among them."""
 
 
 class Block(NamedTuple):
@@ -26,6 +30,12 @@ class Block(NamedTuple):
 
     bytes: int
     rows: int
+
+
+class _Place(NamedTuple):
+    offset: int
+    metadata: int
+    body: int
 
 
 def is_file_form(stream: BinaryIO) -> bool:
@@ -56,21 +66,39 @@ def _blocks(stream: BinaryIO) -> list[Block]:
         raise ValueError("the file does not end as an Arrow file does")
     stream.seek(end - size)
     footer = stream.read(size)
-    batches = _field(footer, _root(footer), _BATCHES)
-    if batches is None:
-        return []
-    vector = batches + _number("<I", footer, batches)
-    count = _number("<I", footer, vector)
-    if count * _BLOCK.size > size:
-        raise ValueError(f"the footer of the Arrow file names {count:,} batches it has no room for")
-    found = []
-    for at in range(vector + 4, vector + 4 + count * _BLOCK.size, _BLOCK.size):
-        offset, metadata, body = _BLOCK.unpack_from(footer, at)
-        if min(offset, metadata, body) < 0 or offset > end:
+    batches = _places(footer, _BATCHES)
+    reached = _schema_end(stream)
+    for place in [*_places(footer, _DICTIONARIES), *batches]:
+        if min(place) < 0 or place.offset > end:
             raise ValueError("the footer of the Arrow file is damaged: a batch lies outside of it")
-        stream.seek(offset)
-        found.append(Block(metadata + body, _rows(stream.read(metadata))))
+        reached = max(reached, sum(place))
+    if end - size - reached > _MOST_PADDING:
+        raise ValueError(f"the footer of the Arrow file names no batch behind byte {reached:,}")
+    found = []
+    for place in batches:
+        stream.seek(place.offset)
+        found.append(Block(place.metadata + place.body, _rows(stream.read(place.metadata))))
     return found
+
+
+def _places(footer: bytes, field: int) -> list[_Place]:
+    """Return where the messages lie that a field of the footer lists."""
+    at = _field(footer, _root(footer), field)
+    if at is None:
+        return []
+    vector = at + _number("<I", footer, at)
+    count = _number("<I", footer, vector)
+    if count * _PLACE.size > len(footer):
+        raise ValueError(f"the footer of the Arrow file names {count:,} batches it has no room for")
+    first = vector + 4
+    return [_Place(*_PLACE.unpack_from(footer, first + n * _PLACE.size)) for n in range(count)]
+
+
+def _schema_end(stream: BinaryIO) -> int:
+    stream.seek(_BEGINNING)
+    prefix = stream.read(8)
+    is_long = _number("<I", prefix, 0) == _CONTINUES
+    return _BEGINNING + (8 + _number("<I", prefix, 4) if is_long else 4 + _number("<I", prefix, 0))
 
 
 def _rows(message: bytes) -> int:

@@ -32,6 +32,9 @@ def read_parquet(portion: Portion, _reading: Reading) -> Iterator[Record]:
             ends = list(accumulate(group_rows(parquet), initial=0))
             for group in range(parquet.num_row_groups)[portion.start : portion.stop]:
                 yield from _group(portion, parquet, group, ends[group])
+            if portion.stop is None and ends[-1] != parquet.metadata.num_rows:
+                fault = f"the footer names {parquet.metadata.num_rows:,} rows"
+                raise BrokenStreamError(fault, f"row {ends[-1]:,}")
 
 
 def group_rows(parquet: pq.ParquetFile) -> list[int]:
@@ -40,10 +43,13 @@ def group_rows(parquet: pq.ParquetFile) -> list[int]:
 
 
 def _group(portion: Portion, parquet: pq.ParquetFile, group: int, row: int) -> Iterator[Record]:
+    end = row + parquet.metadata.row_group(group).num_rows
     try:
         for batch in _batches(parquet, group):
             yield from records_of(portion.file, row, batch)
             row += batch.num_rows
+        if row != end:  # a damaged page may look like one of no values
+            raise BrokenStreamError(f"the row group ends before row {end:,}", "")
     except BrokenStreamError as error:
         yield damage(portion.file, f"group {group}", error.reason, f"row {row:,}")
 
