@@ -12,8 +12,8 @@ from pipelines.reading.records import Record, Reject, broken, from_fields
 BATCH_ROWS = 256
 """So many rows are held as Python values at once."""
 _NO_VALUE = (pa.ArrowException, ValueError, ArithmeticError, LookupError)
-"""What is raised for text that is not UTF-8 (a ValueError), dates after 9999 and numbers of too many
-digits (ArithmeticErrors), and names of time zones that nobody knows (a LookupError)."""
+"""What is raised for text that is not UTF-8 (a ValueError), dates after 9999 and too many digits
+(ArithmeticErrors), and for names of time zones that nobody knows (a LookupError)."""
 DAMAGE = (*_NO_VALUE, OSError, MemoryError)
 """What a damaged file raises: its names are no text, a length asks for any amount of memory."""
 

@@ -44,14 +44,15 @@ def group_rows(parquet: pq.ParquetFile) -> list[int]:
 
 def _group(portion: Portion, parquet: pq.ParquetFile, group: int, row: int) -> Iterator[Record]:
     end = row + parquet.metadata.row_group(group).num_rows
+    fault = f"the row group ends before row {end:,}"  # a damaged page may look like one of no value
     try:
         for batch in _batches(parquet, group):
             yield from records_of(portion.file, row, batch)
             row += batch.num_rows
-        if row != end:  # a damaged page may look like one of no values
-            raise BrokenStreamError(f"the row group ends before row {end:,}", "")
     except BrokenStreamError as error:
-        yield damage(portion.file, f"group {group}", error.reason, f"row {row:,}")
+        fault, end = error.reason, -1
+    if row != end:
+        yield damage(portion.file, f"group {group}", fault, f"row {row:,}")
 
 
 def _batches(parquet: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:

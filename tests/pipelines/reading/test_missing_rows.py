@@ -29,7 +29,7 @@ def test_a_row_group_of_fewer_rows_than_the_footer_says_is_damage(
 ) -> None:
     path = tmp_path / "a.parquet"
     content = bytearray(two_groups(path))
-    at = [match.start(1) for match in re.finditer(PAGE_VALUES, content)][0]
+    at = next(re.finditer(PAGE_VALUES, content)).start(1)
     content[at] = values  # one bit of a page header, and Arrow ends the group without a word
     path.write_bytes(content)
     found = read_file(path, broken_files="set_aside")
