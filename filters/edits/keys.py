@@ -24,7 +24,8 @@ _PRIVATE_KEY = (
 
 def _token(beginning: bytes, rest: bytes) -> re.Pattern[bytes]:
     """Return the pattern of a token; what begins it is looked for first, which is quick."""
-    return re.compile(beginning + rb"(?<![A-Za-z0-9_-]" + beginning + rb")" + rest)
+    first = re.escape(beginning)
+    return re.compile(first + rb"(?<![A-Za-z0-9_-]" + first + rb")" + rest)
 
 
 PATTERNS: Final[Mapping[bytes, re.Pattern[bytes]]] = {
@@ -41,10 +42,16 @@ PATTERNS: Final[Mapping[bytes, re.Pattern[bytes]]] = {
     b"sk-": _token(b"sk-", rb"(?=[A-Za-z_-]*+[0-9])[\w-]{32,}+"),  # OpenAI, Anthropic and alike
     b"AIza": _token(b"AIza", _BASE64 + rb"{35}" + _END),  # Google
     b"xox": _token(b"xox", rb"[abeprs]-[0-9A-Za-z-]{10,}+"),  # Slack
+    b"sk_live_": _token(b"sk_live_", rb"[A-Za-z0-9]{24,}+" + _END),  # Stripe, secret
+    b"rk_live_": _token(b"rk_live_", rb"[A-Za-z0-9]{24,}+" + _END),  # Stripe, restricted
+    b"glpat-": _token(b"glpat-", rb"[\w-]{20,}+"),  # GitLab
+    b"npm_": _token(b"npm_", rb"[A-Za-z0-9]{36}" + _END),
+    b"pypi-AgEI": _token(b"pypi-AgEI", rb"[\w-]{50,}+"),
+    b"SG.": _token(b"SG.", rb"[\w-]{22}\.[\w-]{43}" + _END),  # SendGrid
 }
 """What a credential begins with -> all of it."""
 
-_BEGINNINGS = "|".join(beginning.decode() for beginning in PATTERNS)
+_BEGINNINGS = "|".join(re.escape(beginning.decode()) for beginning in PATTERNS)
 
 
 def may_hold_keys(texts: pa.Array) -> list[int]:

@@ -6,9 +6,10 @@
     ip     public IPv4 and IPv6 addresses (IANA's special ranges stay: they are nobody's)
     phone  "+" and 8 to 15 digits (ITU-T E.164), and (ddd) ddd-dddd and its like for North America
 
-Phone numbers in national forms of other countries stay: without the country they cannot be told
-from dates, prices and part numbers. Kinds are replaced one after another in this order, and again
-until nothing is found. What was found is in no change row, log or error: only how much of it.
+A space or hyphen between groups of digits may be one that allows no break. Phone numbers in
+national forms of other countries stay: without the country they cannot be told from dates, prices
+and part numbers. Kinds are replaced one after another in this order, and again until nothing is
+found. What was found is in no change row, log or error: only how much of it.
 """
 
 import ipaddress
@@ -63,29 +64,34 @@ class PersonalData(BaseModel):
         batch = TextBatch.of(texts)
         redacted: dict[int, str] = {}
         found: list[tuple[int, str, int, int, int]] = []
-        for row in self._candidates(batch, texts):
-            content, changes = self._redact(batch.bytes_of(row))
+        for row, kinds in self._candidates(batch, texts).items():
+            content, changes = self._redact(batch.bytes_of(row), kinds)
             if changes:
                 redacted[row] = content.decode()
             found += ((row, kind, *sizes) for kind, sizes in changes.items())
         return Edited(replaced(texts, redacted), change_rows(found))
 
-    def _candidates(self, batch: TextBatch, texts: pa.Array) -> list[int]:
-        """Return the rows in which a kind finds something at once; the others cost no Python."""
+    def _candidates(self, batch: TextBatch, texts: pa.Array) -> dict[int, tuple[Kind, ...]]:
+        """Return the rows in which a kind finds something at once, and what to look for there.
+
+        The others cost no Python. No replacement makes the beginning of a key.
+        """
         from filters.kernels.personal_data import holds_any
 
         wanted = sum(1 << shape for kind in self.kinds for shape in SHAPES[kind])
         rows = set(np.flatnonzero(holds_any(wanted, batch.data, batch.offsets)).tolist())
-        if "key" in self.kinds:
-            rows.update(may_hold_keys(texts))
-        return sorted(rows)
+        keyed = set(may_hold_keys(texts)) if "key" in self.kinds else set()
+        others = tuple(kind for kind in self.kinds if kind != "key")
+        return {row: self.kinds if row in keyed else others for row in sorted(rows | keyed)}
 
-    def _redact(self, content: bytes) -> tuple[bytes, dict[str, tuple[int, int, int]]]:
+    def _redact(
+        self, content: bytes, kinds: tuple[Kind, ...]
+    ) -> tuple[bytes, dict[str, tuple[int, int, int]]]:
         """Return a text with placeholders, and {kind: (count, bytes removed, bytes added)}."""
         changes: dict[str, tuple[int, int, int]] = {}
         for _ in range(_ROUNDS):
             before = content
-            for kind in self.kinds:
+            for kind in kinds:
                 spans = FINDERS[kind](_batch(content))
                 if not spans:
                     continue

@@ -1,4 +1,4 @@
-"""Classes of ASCII bytes, and what makes a number part of something longer."""
+"""Classes of ASCII bytes, what makes a number part of something longer, what parts its groups."""
 
 import numpy as np
 
@@ -11,6 +11,9 @@ NOWHERE = -1
 """Where a match ends that is none."""
 
 _JOINTS = tuple(ord(character) for character in ".-,/")
+_SPACE, _DASH = ord(" "), ord("-")
+_WIDEST = 3
+"""Bytes of the longest separator."""
 
 
 def _properties() -> Bytes:
@@ -45,3 +48,36 @@ def number_goes_on(data: Bytes, begin: int, end: int, at: int, step: int) -> boo
         return True
     joined = begin <= at < end and integer(data[at]) in _JOINTS
     return joined and is_a(data, at + step, begin, end, DIGIT)
+
+
+@compiled
+def separator(data: Bytes, at: int, end: int) -> tuple[int, int]:
+    """Return what the character at a place is between groups of digits, and how many bytes it has.
+
+    The two no-break spaces (U+00A0, U+202F) are a space and the no-break hyphen (U+2011) a dash,
+    any other character its first byte; past the end is 0.
+    """
+    if at >= end:
+        return 0, 0
+    byte = integer(data[at])
+    if byte < 0xC2:
+        return byte, 1
+    if byte == 0xC2 and at + 1 < end and data[at + 1] == 0xA0:
+        return _SPACE, 2
+    if byte == 0xE2 and at + 2 < end and data[at + 1] == 0x80:
+        if data[at + 2] == 0xAF:
+            return _SPACE, 3
+        if data[at + 2] == 0x91:
+            return _DASH, 3
+    return byte, 1
+
+
+@compiled
+def separator_before(data: Bytes, begin: int, at: int) -> tuple[int, int]:
+    """Return the same of the character that ends at a place; before the begin is 0."""
+    for size in range(_WIDEST, 1, -1):
+        if at - size >= begin:
+            found, width = separator(data, at - size, at)
+            if width == size:
+                return found, size
+    return (integer(data[at - 1]), 1) if at > begin else (0, 0)

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from filters.kernels.ascii_bytes import DIGIT, NOWHERE, is_a, number_goes_on
+from filters.kernels.ascii_bytes import (
+    DIGIT,
+    NOWHERE,
+    is_a,
+    number_goes_on,
+    separator,
+    separator_before,
+)
 from filters.kernels.compiled import compiled, integer
 from filters.kernels.words import Bytes, Integers
 
@@ -32,8 +39,9 @@ def _is_card(digits: Integers, count: int) -> bool:
 def _digits_before(data: Bytes, begin: int, end: int, at: int) -> int:
     """Return how many digits, 4 at most, stand before a space that stands before `at`."""
     count = 0
-    if at - 1 >= begin and data[at - 1] == _SPACE:
-        while count < 4 and is_a(data, at - 2 - count, begin, end, DIGIT):
+    part, size = separator_before(data, begin, at)
+    if part == _SPACE:
+        while count < 4 and is_a(data, at - size - 1 - count, begin, end, DIGIT):
             count += 1
     return count
 
@@ -62,7 +70,7 @@ def card(data: Bytes, begin: int, end: int, at: int) -> tuple[int, int]:
         return at, NOWHERE
     digits = np.zeros(20, dtype=np.int64)
     groups = np.zeros(6, dtype=np.int64)
-    count, group, stop, separator, found = 0, 0, at, 0, NOWHERE
+    count, group, stop, between, found = 0, 0, at, 0, NOWHERE
     while group < 5:
         while count < 20 and is_a(data, stop, begin, end, DIGIT):
             digits[count] = integer(data[stop]) - _ZERO
@@ -76,12 +84,12 @@ def card(data: Bytes, begin: int, end: int, at: int) -> tuple[int, int]:
             found = NOWHERE  # one more group of a longer number
         elif count >= 13 and _is_shaped(groups, group) and _is_card(digits, count):
             found = NOWHERE if number_goes_on(data, begin, end, stop, 1) else stop
-        byte = integer(data[stop]) if stop < end else 0
-        if byte not in (_SPACE, _DASH) or (separator and byte != separator):
+        part, size = separator(data, stop, end)
+        if part not in (_SPACE, _DASH) or (between and part != between):
             break
-        if groups[0] > 12 or not is_a(data, stop + 1, begin, end, DIGIT):
+        if groups[0] > 12 or not is_a(data, stop + size, begin, end, DIGIT):
             break
-        separator = byte
+        between = part
         group += 1
-        stop += 1
+        stop += size
     return at, found

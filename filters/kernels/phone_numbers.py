@@ -1,7 +1,7 @@
 """Compiled finders of phone numbers: international ones, and those of North America."""
 
-from filters.kernels.ascii_bytes import DIGIT, NOWHERE, WORD, is_a, number_goes_on
-from filters.kernels.compiled import compiled, integer
+from filters.kernels.ascii_bytes import DIGIT, NOWHERE, WORD, is_a, number_goes_on, separator
+from filters.kernels.compiled import compiled
 from filters.kernels.words import Bytes
 
 _DOT, _DASH, _OPEN, _CLOSE, _SPACE, _SLASH = (ord(character) for character in ".-() /")
@@ -24,13 +24,11 @@ def international(data: Bytes, begin: int, end: int, at: int) -> tuple[int, int]
         if digits >= 8 and not is_a(data, stop, begin, end, WORD):
             found = stop
         between = 0
-        while (
-            between < 3
-            and stop < end
-            and integer(data[stop]) in (_SPACE, _DASH, _DOT, _SLASH, _OPEN, _CLOSE)
-        ):
-            stop += 1
+        part, size = separator(data, stop, end)
+        while between < 3 and part in (_SPACE, _DASH, _DOT, _SLASH, _OPEN, _CLOSE):
+            stop += size
             between += 1
+            part, size = separator(data, stop, end)
         if not 1 <= between <= 2 or not is_a(data, stop, begin, end, DIGIT):
             break
     return at, found
@@ -53,28 +51,29 @@ def _area_end(data: Bytes, begin: int, end: int, at: int) -> tuple[int, bool]:
     if at >= end or not _three(data, begin, end, at):
         return NOWHERE, framed
     at += 3
+    part, size = separator(data, at, end)
     if not framed:
-        joined = at < end and integer(data[at]) in (_DASH, _DOT, _SLASH)
-        return (at + 1 if joined else NOWHERE), framed
-    if at >= end or data[at] != _CLOSE:
+        return (at + size if part in (_DASH, _DOT, _SLASH) else NOWHERE), framed
+    if part != _CLOSE:
         return NOWHERE, framed
-    at += 1
-    return at + (at < end and integer(data[at]) in (_SPACE, _DASH, _DOT)), framed
+    part, size = separator(data, at + 1, end)
+    return at + 1 + (size if part in (_SPACE, _DASH, _DOT) else 0), framed
 
 
 @compiled
 def north_american(data: Bytes, begin: int, end: int, at: int) -> tuple[int, int]:
     """Return (ddd) ddd-dddd, or ddd-ddd-dddd with - . or / in it, also after "1-", "1." or "1 "."""
     start = at
-    if data[at] == _ONE and at + 1 < end and integer(data[at + 1]) in (_DASH, _DOT, _SPACE):
-        at += 2
+    if data[at] == _ONE:
+        part, size = separator(data, at + 1, end)
+        at += 1 + size if part in (_DASH, _DOT, _SPACE) else 0
     at, framed = _area_end(data, begin, end, at)
-    if at == NOWHERE or at + 8 > end or not _three(data, begin, end, at):
+    if at == NOWHERE or not _three(data, begin, end, at):
         return start, NOWHERE
-    joint = integer(data[at + 3])
+    joint, size = separator(data, at + 3, end)
     if not (joint in (_DASH, _DOT) or (framed and joint == _SPACE)):
         return start, NOWHERE
-    at += 4
+    at += 3 + size
     for digit in range(4):
         if not is_a(data, at + digit, begin, end, DIGIT):
             return start, NOWHERE

@@ -49,16 +49,23 @@ FOUND = {
         ("电话+86 138 1234 5678。", "电话[PHONE]。"),
         ("(415) 555-2671, 415/555-2671, 1-415-555-2671", "[PHONE], [PHONE], [PHONE]"),
         ("+44 (20) 7946 0958", "[PHONE]"),
+        ("tel. +33\u00a01\u202f23\u00a045\u00a067\u00a089", "tel. [PHONE]"),
+        ("1\u2011415\u2011555\u20112671, (415)\u00a0555\u00a02671", "[PHONE], [PHONE]"),
     ],
     "card": [
         ("4111 1111 1111 1111 12/27", "[CARD] 12/27"),
         ("4111111111111111 12/27", "[CARD] 12/27"),
         ("3782-822463-10005; 6011000990139424", "[CARD]; [CARD]"),
+        ("4111\u00a01111\u00a01111\u00a01111\u00a012/27", "[CARD]\u00a012/27"),
+        ("4111\u20111111\u20111111\u20111111", "[CARD]"),
     ],
     "key": [
         ("id AKIAIOSFODNN7EXAMPLE end", "id [KEY] end"),
         ("ghp_" + "aB3" * 12, "[KEY]"),
         ("token=sk-proj-" + "aB3_" * 10, "token=[KEY]"),
+        ("sk_live_" + "aB3" * 8 + " rk_live_" + "aB3" * 9, "[KEY] [KEY]"),
+        ("glpat-" + "aB3_-" * 4 + " npm_" + "aB3" * 12, "[KEY] [KEY]"),
+        ("pypi-AgEI" + "aB3_-" * 12 + " SG." + "a" * 22 + "." + "B" * 43, "[KEY] [KEY]"),
         (f"Bearer {JWT}.", "Bearer [KEY]."),
         (f"x\n{private_key()}\ny", "x\n[KEY]\ny"),
         (f"{private_key('')[:-40]}\n", "[KEY]\n"),
@@ -73,6 +80,9 @@ KEPT = [
     "2024-11-25 200 300 4000 115-555-2671 415-155-2671 +0 1234 5678 +123 4567 13812345678",
     "4111111111111112 0.4111111111111111 41111111111111111111 1234 4111 1111 1111 1111",
     "4111 1111 1111 1111 1111 1111 x4111111111111111 4111-1111 11111111 " + "4" * 400,
+    "1234\u00a04111\u00a01111\u00a01111\u00a01111 4111\u00a01111-1111\u00a01111",
+    "415\u00a0555\u00a02671",
+    "sk_live_short npm_abc glpat-x SGx" + "a" * 22 + "." + "B" * 43,
     "AKIA sk-short eyJ.eyJ.x ghp_abc risk-" + "a" * 40 + " -----BEGIN PRIVATE KEY----- opens it.",
 ]
 
@@ -111,7 +121,7 @@ def test_kinds_and_placeholders_are_configured() -> None:
 
 _PIECES = st.sampled_from(
     [
-        *"@.-:+() /,\n_'[]%0123456789aZ中é",
+        *"@.-:+() /,\n_'[]%0123456789aZ中é\u00a0\u202f\u2011",
         *(example for examples in FOUND.values() for example, _ in examples),
         *("8.8.8.8", "4111111111111111", "4111 1111 1111 1111", "+14155552671", "415-555-2671"),
         *("a@b.com", "eyJ", "AKIA", "-----", "BEGIN PRIVATE KEY", "2001:", "::1", "[EMAIL]"),
@@ -160,6 +170,7 @@ def test_random_digits_are_hardly_ever_a_card() -> None:
     [
         *("a@", "@", "a", "a.", "a@b.", "1", "1.", "1 ", "1-", "+1", "(4", "2001:", "4111 ", "eyJ"),
         *("eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", "sk-", "sk-a", "AKIA", "a%", "a-", "\n "),
+        *("4111\u00a0", "1\u2011", "+1\u202f", "SG.a", "glpat-", "npm_a", "sk_live_"),
         *("-----BEGIN PRIVATE KEY-----\n" + "A" * 40, "ghp_a", "415-555-", "8.8.8.", "+1 (", "::"),
     ],
 )
