@@ -2,9 +2,9 @@
 
 A document's `route` decides (filters/features.py): "code" by the rules for source code, "math" by
 those for mathematics, English by FineWeb's whole chain (arXiv 2406.17557: Gopher repetition, Gopher
-quality, C4 without terminal marks, its own), any other language by its limits of FineWeb-2
-(filters/fineweb2.py). That is the mix that LLaDA was trained on (arXiv 2502.09992, B.1: English,
-Chinese and code), with rules published for each part of it.
+quality, C4 without terminal marks, its own, all on the text as it came), any other language by its
+limits of FineWeb-2 (filters/fineweb2.py). That is the mix that LLaDA was trained on (arXiv
+2502.09992, B.1: English, Chinese and code), with rules published for each part of it.
 
 Languages have minimum scores of their own here, and code and mathematics none: where a stage asks
 for one score of all documents, set it to 0.

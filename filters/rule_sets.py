@@ -54,7 +54,11 @@ C4: Final = _c4("c4")
 sentences, and no line that they leave a brace or "lorem ipsum". Lines are counted, not removed."""
 
 C4_FINEWEB: Final = _c4("c4_fineweb")
-"""The same as FineWeb applies it: lines need not end in a terminal mark (arXiv 2406.17557, 3.4)."""
+"""The same as FineWeb applies it: lines need not end in a terminal mark (arXiv 2406.17557, 3.4).
+
+FineWeb's own rules saw what C4's had left of a text. For the same, make three stages of it: these
+rules, the edit c4_lines (filters/edits), then `fineweb`; in one filter all see the text as it came.
+"""
 
 FINEWEB: Final = (
     Rule("line_punct_ratio", "marked_line_ratio", "below", 0.12),
@@ -102,7 +106,8 @@ MATH: Final = (
 """Mathematical text as MathPile chose it (Wang et al. 2023, arXiv 2312.17120, and the filtering
 script it released): Gopher's rules with limits that formulas can pass, "#" not held against a text.
 Two of its rules are about words between spaces and do not carry over (capitals, mean length of
-words: a formula is many words of one letter here); stop words are counted once each, as in Gopher.
+words: a formula is many words of one letter here); bullets, and stop words counted once each, are
+Gopher's.
 Whether a page is about mathematics at all, the published sets ask a classifier."""
 
 RULE_SETS: Final[Mapping[str, tuple[Rule, ...]]] = {

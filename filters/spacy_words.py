@@ -7,7 +7,7 @@ except that here
 
 - the tokens of a chunk depend on the chunk alone: spaCy's own cache, through which they depend on
   what was read before, is off. So every worker finds the same words, whatever it read;
-- a special case that spaCy finds *across* a space ("8 )") is not looked for;
+- a special case that spaCy finds *across* a space ("( -:)") is not looked for;
 - a chunk of more than LONGEST_CHUNK bytes is read in pieces; the column chunk_cuts counts the cuts.
 """
 
