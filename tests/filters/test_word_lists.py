@@ -1,9 +1,12 @@
 import math
+import re
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from filters.errors import FilterError
 from filters.word_lists import WordLists
@@ -57,3 +60,18 @@ def test_a_megabyte_of_poison_ends_soon(lists: WordLists) -> None:
     begin = time.process_time()
     lists.count(pa.array(["darn it al" * 100_000, "darn " * 200_000]), ["en", "en"])
     assert time.process_time() - begin < 5
+
+
+_words = st.text("aibksßσςİıſK\u0307性 ", min_size=1, max_size=4).filter(str.strip)
+
+
+@given(
+    st.lists(_words, min_size=1, max_size=5), st.text("aAIibkKKsSßẞσΣςİıſ\u0307性 .", max_size=30)
+)
+def test_counts_are_those_of_a_plain_search_in_lower_case(words: list[str], text: str) -> None:
+    listed = {word.strip().lower() for word in words}
+    either = "|".join(sorted(map(re.escape, listed), key=len, reverse=True))
+    for language, pattern in (("en", rf"(?<!\w)(?:{either})(?!\w)"), ("zh", either)):
+        lists = WordLists({language: tuple(sorted(listed))})
+        (count,) = lists.count(pa.array([text]), [language])
+        assert count == len(re.findall(pattern, text.lower()))
