@@ -17,6 +17,7 @@ import yaml
 from pipelines.filter import FilterConfig, rules_of
 from pipelines.remote.addresses import is_remote
 from pipelines.shards import read_table
+from pipelines.storage import StorePath
 from workflows.artifact import Artifact, all_artifacts
 from workflows.code.closure import closure, difference
 from workflows.errors import UsageError
@@ -30,14 +31,17 @@ STAGE = "clean"
 
 def recipe_text(
     inputs: Sequence[str],
-    out: Path,
+    out: StorePath,
     config: Mapping[str, Any],
     *,
     dedup: str,
     workers: int,
     broken_files: str = "stop",
 ) -> str:
-    """Return the recipe of a job as YAML; paths are absolute, so that it runs from anywhere."""
+    """Return the recipe of a job as YAML; paths are absolute, so that it runs from anywhere.
+
+    `out` is the root of a store, absolute or in a bucket.
+    """
     resources = {"workers": workers}
     nothing_kept = {"min_rows": 0}  # an answer here, told with the rules that gave it
     stages: dict[str, Any] = {
@@ -59,7 +63,7 @@ def recipe_text(
             "kind": "dedup", "needs": STAGE, "config": {"method": dedup}, "resources": resources,
             "checks": nothing_kept,
         }  # fmt: skip
-    value = {"name": "filter", "store": str(out.absolute()), "stages": stages}
+    value = {"name": "filter", "store": str(out), "stages": stages}
     text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     return f"# Written by `llada filter`; `llada run {RECIPE}` does the same.\n{text}"
 
@@ -78,7 +82,7 @@ class RuleShare:
     alone: int
 
 
-def filtered_in(out: Path) -> Artifact:
+def filtered_in(out: StorePath) -> Artifact:
     """Return what the job in a folder filtered: by its recipe, else what was published last.
 
     Raises:
@@ -86,7 +90,7 @@ def filtered_in(out: Path) -> Artifact:
     """
     recipe = out / RECIPE
     if recipe.is_file():
-        planner = Planner(out.absolute(), Path.cwd())
+        planner = Planner(out, Path.cwd())
         planned = next(p for p in planner.plan(load_recipe(recipe)) if p.stage.name == STAGE)
         if planned.verdict == "REUSE" and planned.artifact is not None:
             return planned.artifact

@@ -45,7 +45,7 @@ def is_job_server(address: str | None) -> bool:
 
 
 def submit(
-    job: Job, recipe: Path, arguments: Sequence[str], *, store: str, base: Path, command: str
+    job: Job, recipe: StorePath, arguments: Sequence[str], *, store: str, base: Path, command: str
 ) -> None:
     """Send a run to a cluster and note where it went.
 
@@ -66,7 +66,7 @@ def submit(
             shutil.copytree(
                 PROJECT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
             )
-        shutil.copy(recipe, folder / "recipe.yaml")
+        (folder / "recipe.yaml").write_bytes(recipe.read_bytes())
         told = {"run_id": job.run_id, "arguments": [*arguments], "command": command}
         (folder / ARGUMENTS).write_text(json.dumps({**told, "base": str(base), "store": store}))
         with _explained(job.address):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from pipelines.checks import Expectations
 from pipelines.secrets import credential_in
+from pipelines.storage import StorePath, read_all
 from pipelines.workspace import Resources
 from workflows.errors import RecipeError
 from workflows.kinds import STAGE_KINDS
@@ -55,7 +56,7 @@ class Recipe(BaseModel):
 
 
 def load_recipe(
-    path: Path,
+    path: StorePath,
     overrides: Mapping[str, str] | None = None,
     sweeps: Mapping[str, str] | None = None,
 ) -> Recipe:
@@ -65,9 +66,10 @@ def load_recipe(
 
     Raises:
         RecipeError: with file, line, key, value, what is allowed and the nearest known key.
+        StoreError: a bucket does not answer, or refuses.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _content(path).decode("utf-8")
     except FileNotFoundError as error:
         raise RecipeError(f"{path}: no such recipe. Recipes we ship: workflows/recipes/") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -84,6 +86,15 @@ def load_recipe(
         source.value["sweep"] = {**before, **written} if isinstance(before, dict) else before
     _refuse_credentials(source, (), source.value)
     return _recipe(source)
+
+
+def _content(path: StorePath) -> bytes:
+    if isinstance(path, Path):
+        return path.read_bytes()
+    found = read_all([path])
+    if path not in found:
+        raise FileNotFoundError(path)
+    return found[path]
 
 
 def _refuse_credentials(source: RecipeText, at: KeyPath, value: Any) -> None:

@@ -1,5 +1,6 @@
 """A run as a job on a real cluster (one node, on loopback): sent, left, followed, cancelled."""
 
+import json
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import interrupt, llada, start, wait_until
+from tests.support.documents import write_jsonl
 from tests.support.runs import write_recipe
 from workflows.artifact import all_artifacts
 from workflows.journal import Journal
@@ -81,6 +83,20 @@ def test_a_job_outlives_its_terminal_and_can_be_followed_and_cancelled(
     ended = llada("attach", "last", "--store", "store", cwd=tmp_path, check=1)
     assert "Finished stages and shards are kept" in ended.stderr
     assert second.stderr.count("llada attach") == 1
+
+
+def test_a_filter_without_a_recipe_is_sent_as_one(cluster: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_jsonl(tmp_path / "in" / "a.jsonl", 12)
+    command = ["filter", tmp_path / "in", "--out", tmp_path / "out", "--min-language-score", "0.1"]
+    done = llada(*command, "--address", cluster, cwd=tmp_path)
+    assert "sent as" in done.stderr
+    found = re.search(r"clean +DONE +(\d+) documents in", done.stdout)
+    assert found is not None
+    assert f"of {found[1]} documents" in done.stdout
+    assert (tmp_path / "out" / "report.html").is_file()
+    told = json.loads(llada(*command, "--address", cluster, "--json", cwd=tmp_path).stdout)
+    assert told["documents"] == int(found[1]) > 10
 
 
 def test_a_cluster_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:

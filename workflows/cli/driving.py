@@ -3,13 +3,13 @@
 import shlex
 import signal
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines import side_threads
+from pipelines.storage import StorePath
 from workflows.cli import options
 from workflows.errors import InterruptedRun
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def drive(
-    recipe: Path,
+    recipe: StorePath,
     opened: options.Opened,
     address: str | None,
     *,

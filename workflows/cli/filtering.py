@@ -1,6 +1,8 @@
 """The verb filter: a filtering job over any files, without a recipe."""
 
 import json
+import shlex
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from pipelines.secrets import redacted
+from pipelines.storage import StorePath, store_root, write_bytes
 from workflows.cli import options
 from workflows.errors import UsageError
 
@@ -32,7 +36,9 @@ _JOB = (
 @click.command("filter")
 @click.argument("inputs", nargs=-1)
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Where results are kept; not for --preview."
+    "--out",
+    metavar="FOLDER",
+    help="Where results are kept, here or s3://BUCKET/PREFIX; not for --preview.",
 )
 @click.option(
     "--rules",
@@ -64,7 +70,12 @@ _JOB = (
     "far as it is readable, and counted.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option("--address", metavar="RAY", help="A Ray cluster to run on; default: this machine.")
+@click.option(
+    "--address",
+    metavar="RAY",
+    help="A Ray cluster: http://HEAD:8265 sends a job that outlives this terminal; auto or "
+    "HOST:PORT drives the cluster from here; default: this machine.",
+)
 @click.option(
     "--rejudge",
     is_flag=True,
@@ -81,7 +92,7 @@ _JOB = (
 @options.as_json
 def filter_(
     inputs: tuple[str, ...],
-    out: Path | None,
+    out: str | None,
     rejudge: bool,
     preview: int | None,
     as_json: bool,
@@ -108,15 +119,18 @@ def filter_(
     if not inputs:
         raise UsageError("nothing to filter: name files, folders or patterns before --out")
     _check_addresses(inputs)
+    root = store_root(out)
     text = filtering.recipe_text(
         inputs,
-        out,
+        root,
         _config(job, limits),
         dedup=job["dedup"],
         workers=job["workers"],
         broken_files=job["broken_files"],
     )
-    _report(_run(text, out, job["address"], say=not as_json), out, as_json)
+    artifact = _run(text, root, job["address"], say=not as_json)
+    if artifact is not None:
+        _report(artifact, root, out, as_json)
 
 
 def _check_preview(inputs: tuple[str, ...], rejudge: bool) -> None:
@@ -209,35 +223,44 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _run(text: str, out: Path, address: str | None, *, say: bool) -> "Artifact":
-    """Write the recipe beside the results and carry it out as `llada run` does."""
-    from pipelines.storage import write_bytes
+def _run(text: str, root: StorePath, address: str | None, *, say: bool) -> "Artifact | None":
+    """Write the recipe beside the results and carry it out as `llada run` does.
+
+    None where the run was sent to a cluster and goes on without this terminal.
+    """
     from workflows.cli.driving import drive
-    from workflows.filtering import RECIPE, STAGE
+    from workflows.filtering import RECIPE, STAGE, filtered_in
+    from workflows.jobs import is_job_server
 
-    recipe = out.absolute() / RECIPE
+    recipe = root / RECIPE
     write_bytes(recipe, text.encode())
-    return drive(recipe, options.open_recipe(recipe), address, say=say)[STAGE]
+    opened = options.open_recipe(recipe)
+    if address is None or not is_job_server(address):
+        return drive(recipe, opened, address, say=say)[STAGE]
+    from workflows.cli.sending import follow, send
+
+    job = send(recipe, opened, address, redacted(["llada", *sys.argv[1:]]))
+    return filtered_in(root) if follow(job, say=say) else None
 
 
-def _report(artifact: "Artifact", out: Path, as_json: bool) -> None:
-    from pipelines.storage import write_bytes
+def _report(artifact: "Artifact", root: StorePath, out: str, as_json: bool) -> None:
     from workflows.report.facts import facts_of
     from workflows.report.page import page
 
     facts = facts_of(artifact)
-    write_bytes((out / "report.html").absolute(), page(facts).encode())
+    write_bytes(root / "report.html", page(facts).encode())
     ledger = artifact.manifest.ledger
     _tell(ledger.entered.rows, ledger.kept.rows, facts.shares, as_json)
     if not as_json:
         if not ledger.kept.rows:
             click.echo("no document is worth keeping by these rules: loosen one with --limit")
         click.echo(f"kept: {artifact.folder / 'data'}   dropped: {artifact.folder / 'rejects'}")
-        click.echo(f"report: {out / 'report.html'}")
-        click.echo(f"next: llada explain DOC_ID --store {out}   llada ui --store {out}")
+        click.echo(f"report: {out.rstrip('/')}/report.html")
+        store = shlex.quote(out)
+        click.echo(f"next: llada explain DOC_ID --store {store}   llada ui --store {store}")
 
 
-def _rejudge(inputs: tuple[str, ...], out: Path, limits: dict[str, float], as_json: bool) -> None:
+def _rejudge(inputs: tuple[str, ...], out: str, limits: dict[str, float], as_json: bool) -> None:
     from workflows import filtering
 
     if inputs or not limits:
@@ -252,7 +275,7 @@ def _rejudge(inputs: tuple[str, ...], out: Path, limits: dict[str, float], as_js
             f"--rejudge changes limits only, and --{others[0].replace('_', '-')} asks for another "
             "job: leave it away, or leave --rejudge away to run that job"
         )
-    artifact = filtering.filtered_in(out)
+    artifact = filtering.filtered_in(store_root(out))
     try:
         config = filtering.with_limits(artifact, limits)
     except ValueError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.storage import store_root
+from pipelines.storage import StorePath, at, store_root
 from workflows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ DEFAULT_STORE = "./artifacts"
 store = click.option(
     "--store", default=DEFAULT_STORE, show_default=True, help="Where the artifacts lie."
 )
-recipe = click.argument("recipe", type=click.Path(path_type=Path))
+recipe = click.argument("recipe", callback=lambda _context, _parameter, text: at(text))
 settings = click.option(
     "--set", "settings", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one config value."
 )
@@ -81,7 +81,7 @@ class Opened:
 
 
 def open_recipe(
-    recipe: Path,
+    recipe: StorePath,
     *,
     settings: Sequence[str] = (),
     sweeps: Sequence[str] = (),

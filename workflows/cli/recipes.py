@@ -3,14 +3,13 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from llada.training.sizing import DEFAULT_MFU
 from pipelines.secrets import redacted
-from pipelines.storage import store_root
+from pipelines.storage import StorePath, store_root
 from workflows.cli import options
 from workflows.cli.options import open_recipe
 from workflows.errors import WorkflowError
@@ -43,7 +42,7 @@ _WORK_TO_DO = 2
 def plan(
     context: click.Context,
     /,
-    recipe: Path,
+    recipe: StorePath,
     as_json: bool,
     exit_code: bool,
     mfu: float,
@@ -131,7 +130,7 @@ def _forecast(planned: Sequence["Planned"]) -> str:
 @click.option("--run-id", hidden=True, help="The id a job was submitted with.")
 @click.option("--sent-as", hidden=True, help="The command that submitted it.")
 def run(
-    recipe: Path,
+    recipe: StorePath,
     *,
     address: str | None,
     detach: bool,
@@ -143,6 +142,7 @@ def run(
     """Carry RECIPE out: reuse what is there, run the rest, end with a page to read."""
     from workflows import jobs
     from workflows.cli.driving import drive
+    from workflows.cli.sending import follow, send
     from workflows.sizing import require_fit
 
     opened = open_recipe(recipe, **choices)
@@ -150,37 +150,13 @@ def run(
         require_fit(opened.planner.plan(opened.recipe))
     command = sent_as or redacted(["llada", *sys.argv[1:]])
     if address is not None and jobs.is_job_server(address):
-        _send(recipe, opened, address, command, detach=detach)
+        arguments = _passed_on(sys.argv[2:], recipe)
+        follow(send(recipe, opened, address, command, arguments), detach=detach)
         return
     drive(recipe, opened, address, command=command, keep_going=keep_going, run_id=run_id)
 
 
-def _send(
-    recipe: Path, opened: options.Opened, address: str, command: str, *, detach: bool
-) -> None:
-    """Send the run as a job; its arguments are those of this command, less where it goes."""
-    from workflows import jobs
-    from workflows.cli.runs import follow_job
-    from workflows.runner import new_run_id
-
-    job = jobs.Job(new_run_id(), address)
-    arguments = _passed_on(sys.argv[2:], recipe)
-    store = str(opened.planner.store)
-    jobs.submit(job, recipe, arguments, store=store, base=Path.cwd(), command=command)
-    click.echo(f"sent as {job.run_id} to {address}", err=True)
-    if detach:
-        click.echo(f"  llada attach {job.run_id}   llada cancel {job.run_id}", err=True)
-        return
-    try:
-        follow_job(job)
-    except KeyboardInterrupt:
-        click.echo(
-            f"\ndetached; the run goes on. llada attach {job.run_id}, llada cancel {job.run_id}",
-            err=True,
-        )
-
-
-def _passed_on(arguments: Sequence[str], recipe: Path) -> list[str]:
+def _passed_on(arguments: Sequence[str], recipe: StorePath) -> list[str]:
     """Return a command's arguments without the recipe and what says where to run."""
     kept: list[str] = []
     waiting = iter(arguments)
@@ -200,7 +176,7 @@ def _passed_on(arguments: Sequence[str], recipe: Path) -> list[str]:
 @options.sweep
 @options.elsewhere
 @options.as_json
-def status(recipe: Path, as_json: bool, **choices: Any) -> None:
+def status(recipe: StorePath, as_json: bool, **choices: Any) -> None:
     """Show how far each stage of RECIPE is: done, half done (with shards), or not begun."""
     from workflows.summary import table
 

@@ -79,10 +79,11 @@ def cancel(run: str, store: str, address: str | None, now: bool) -> None:
     click.echo(f"{run_id} was cancelled; finished shards are kept")
 
 
-def follow_job(job: jobs.Job) -> None:
-    """Print what a job prints until it ends; raises ClusterError where it failed."""
+def follow_job(job: jobs.Job, *, say: bool = True) -> None:
+    """Print what a job prints (`say`) until it ends; raises ClusterError where it failed."""
     for text in jobs.follow(job):
-        jobs.print_chunk(text)
+        if say:
+            jobs.print_chunk(text)
     ended = jobs.status(job)
     if ended != "SUCCEEDED":
         raise ClusterError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.storage import at
 from tests.support.commands import llada
 from tests.support.documents import write_jsonl
 
@@ -37,6 +38,7 @@ def project(tmp_path: Path) -> Path:
         (["--out", "o", "--rejudge", "--limit", "a=3", "--words", "spacy"], 2, "--words asks for"),
         (["in", "--out", "o", "--rejudge"], 2, "leave the inputs away"),
         (["in", "--out", "in/a.jsonl"], 1, "a.jsonl"),
+        (["in", "--out", "gs://bucket/o"], 1, "allowed are local disks"),
         (["--preview", "5"], 2, "nothing to preview"),
         (["in", "--preview", "5", "--rejudge"], 2, "choose one"),
         (["in", "--preview", "5", "--rules", "gofer"], 2, "did you mean 'gopher'"),
@@ -98,3 +100,26 @@ def test_a_folder_is_filtered_and_only_what_changed_runs_again(project: Path) ->
     assert f"kept {told['kept']} of {documents}" in back.stdout
     assert "against the 0 kept now" in back.stdout
     assert "clean          REUSED" in llada("run", "out/filter.yaml", cwd=project).stderr
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_results_go_to_a_bucket_and_the_recipe_with_them(project: Path, s3_store: str) -> None:
+    job = ["filter", "in", "--out", s3_store, "--min-language-score", "0.1", "--rules", "gopher"]
+    done = llada(*job, cwd=project)
+    assert f"report: {s3_store}/report.html" in done.stdout
+    store = at(s3_store)
+    assert (store / "report.html").read_bytes().startswith(b"<!doctype html>")
+    assert sorted(path.name for path in project.iterdir()) == [
+        "broken.yaml", "cache", "empty", "in", "rules.yaml",
+    ]  # fmt: skip
+
+    rejudge = ["filter", "--out", s3_store, "--rejudge", "--limit", "gopher_short_doc=5000"]
+    assert "kept 0 of" in llada(*rejudge, cwd=project).stdout
+    plan = llada("plan", f"{s3_store}/filter.yaml", "--json", cwd=project)
+    actions = [stage["verdict"] for stage in json.loads(plan.stdout)["stages"]]
+    assert actions == ["REUSE"] * 3
+    again = llada("run", f"{s3_store}/filter.yaml", cwd=project)
+    assert "3 reused" in again.stdout
+    missing = llada("plan", f"{s3_store}/filtr.yaml", cwd=project, check=2)
+    assert f"{s3_store}/filtr.yaml: no such recipe" in missing.stderr
