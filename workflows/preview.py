@@ -21,6 +21,8 @@ _SHOWN = 240
 """Characters of an example's text."""
 _BEFORE = 60
 """Of these, so many before the first thing that counts."""
+_WORTH_TELLING = 360.0
+"""Seconds of one core from which the cost is told in core-hours."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,11 @@ def _estimate(found: Preview, workers: int) -> str:
     if total is None:
         return f"{head}. The files do not tell how much text they hold without reading them."
     seconds = total / 1e6 / rate
+    cost = f" ({seconds / 3600:,.1f} core-hours)" if seconds >= _WORTH_TELLING else ""
     return (
         f"{head}: about {total / 1e6:,.1f} MB of text, {share * total / 1e6:,.1f} MB to stay, "
-        f"{_duration(seconds / workers)} on {workers} core{'s' * (workers != 1)} "
-        f"({seconds / 3600:,.2g} core-hours) and the start."
+        f"{_duration(seconds / workers)} on {workers} core{'s' * (workers != 1)}{cost} "
+        "and the start."
     )
 
 

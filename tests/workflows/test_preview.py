@@ -1,6 +1,7 @@
 """A preview says of a sample what the job would say of it, and shows why."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,12 @@ def test_the_page_has_the_table_the_examples_and_the_estimate(found: Preview) ->
     assert text.endswith("Nothing was written.")
     assert found.sample.text_bytes == pytest.approx(found.sample.read_text_bytes)
     assert as_json(found)["kept"] == found.kept
+
+
+def test_the_cost_is_told_in_core_hours_where_it_is_some(found: Preview) -> None:
+    assert "core-hours" not in as_text(found, CONFIG, 2, str)
+    slow = replace(found, megabytes_per_second=found.sample.read_text_bytes / 1e6 / 7.2e6)
+    assert "41.7 days on 2 cores (2,000.0 core-hours)" in as_text(slow, CONFIG, 2, str)
 
 
 def test_an_excerpt_begins_before_what_counts_and_obeys_nothing() -> None:

@@ -1,6 +1,7 @@
 """The verb filter: a filtering job over any files, without a recipe."""
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -69,7 +70,13 @@ _JOB = (
     help="What a damaged file does: end the job, since most are failed downloads; or be kept as "
     "far as it is readable, and counted.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=lambda: len(os.sched_getaffinity(0)),
+    show_default="the cores of this machine",
+    help="Processes that share the work.",
+)
 @click.option(
     "--address",
     metavar="RAY",
