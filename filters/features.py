@@ -65,7 +65,7 @@ FEATURES: Final = {
     "repeated_nonblank_line_character_ratio": pa.float64(),  # over characters other than "\n"
     "newline_ratio": pa.float64(),  # "\n" per token
     "language_stop_words": pa.int64(),  # different ones of its language; null: none known
-    "mean_line_length": pa.float64(),  # characters between "\n"
+    "mean_line_length": pa.float64(),  # of str.splitlines(), in characters
     "longest_line": pa.int64(),
     "alphabetic_character_ratio": pa.float64(),  # over all characters, to the end
     "digit_character_ratio": pa.float64(),

@@ -13,8 +13,8 @@ GENERATED: Final = (
     r"(?i)\A(?:[^\n]*\n){0,4}[^\n]*"
     r"(auto[- ]?generated|automatically[- ]generated|code[- ]generated)"
 )
-"""In one of the first five lines, as CodeParrot looks for it (see rule_sets.py); the words are its
-group."""
+"""In one of the first five lines, as CodeParrot looks for it (see rule_sets.py), in a few more
+spellings and in Go's "Code generated"; the words are its group."""
 LOOKED_AT: Final = 2_000
 """Characters from the start of a text, of which the five lines are."""
 XML: Final = "<?xml version="

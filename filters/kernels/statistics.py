@@ -173,7 +173,8 @@ def _line_statistics(column: Statistics, counts: Integers) -> None:
     inside = counts[newlines.CHARACTERS] - counts[newlines.NEWLINES]
     column[32] = ratio(counts[newlines.REPEATED], inside)
     column[33] = ratio(counts[newlines.NEWLINES], integer(column[1]))
-    column[35] = ratio(inside, counts[newlines.NEWLINES] + 1)
+    lengths = counts[newlines.CHARACTERS] - counts[newlines.BREAKS]
+    column[35] = ratio(lengths, counts[newlines.SPLIT])
     column[36] = counts[newlines.LONGEST]
 
 

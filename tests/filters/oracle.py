@@ -216,8 +216,8 @@ def fineweb(text: str, tokens: int) -> dict[str, float]:
         "short_line_ratio": over(sum(len(line) <= 30 for line in lines), len(lines)),
         "repeated_nonblank_line_character_ratio": over(sum(map(len, again)), inside),
         "newline_ratio": over(text.count("\n"), tokens),
-        "mean_line_length": inside / (text.count("\n") + 1),
-        "longest_line": max(map(len, text.split("\n"))),
+        "mean_line_length": over(sum(map(len, text.splitlines())), len(text.splitlines())),
+        "longest_line": max(map(len, text.splitlines()), default=0),
     }
 
 

@@ -127,6 +127,16 @@ def test_code_and_formulas_pass_the_set_made_for_them() -> None:
     assert not RuleSet.named("gopher").explain(formulas).kept
 
 
+def test_line_breaks_of_any_kind_are_no_part_of_a_line() -> None:
+    for text, kept in (
+        ("x" * 1000 + "\r\n" + "y\r\n" * 20, True),
+        ("x" * 101 + "\n", False),
+        ("x" * 101 + "\r\n", False),
+        ("\f" + "x" * 100 + "\n", True),
+    ):
+        assert RuleSet.named("code").explain(text).kept is kept, text[-9:]
+
+
 def test_prose_passes_every_set() -> None:
     table = pa.table({"doc_id": ["prose"], "text": [PROSE + " The end. Of it.\n"]})
     for name in RULE_SETS:

@@ -84,10 +84,10 @@ def _seen_before(words: list[str], size: int) -> Iterator[int]:
 def _longest_line(text: str) -> Spans:
     """Mark the longest line, the first of them; nothing of a text of empty lines."""
     at, best = 0, (0, 0)
-    for line in text.split("\n"):
+    for line, whole in zip(text.splitlines(), text.splitlines(keepends=True), strict=True):
         if len(line) > best[1] - best[0]:
             best = (at, at + len(line))
-        at += len(line) + 1
+        at += len(whole)
     return [best] if best[1] > best[0] else []
 
 

@@ -175,6 +175,7 @@ def test_what_is_marked_of_repeated_runs_is_what_the_statistic_counts(
     ("feature", "text", "expected"),
     [
         ("longest_line", "ab\nabcd\nefgh", ["abcd"]),
+        ("longest_line", "a\r\nabcd\r\n", ["abcd"]),
         ("longest_line", "\n\n", []),
         ("mean_word_length", "a tremendously long word", ["tremendously"]),
         ("alphabetic_character_ratio", "a1 b_c --", ["1", "_", "--"]),
