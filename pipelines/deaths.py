@@ -24,6 +24,7 @@ from pipelines.workspace import WorkerFactory
 CAREFUL_AFTER = 2
 """Deaths of a unit after which documents are worked on in a process apart: one may be chance."""
 MOST = 5
+_NAMED = 3
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -62,7 +63,7 @@ class Watched:
         if deaths == MOST:
             raise WorkerError(
                 f"{MOST} worker processes died on unit {unit['shard']} "
-                f"({unit.get('path', 'no file')}), one after the other: killed for want of memory, "
+                f"({_files_of(unit)}), one after the other: killed for want of memory, "
                 "or crashed or kept busy by a document. Give workers more memory "
                 "(memory_gb_per_worker) or take the document out, and run again: finished units "
                 "are kept"
@@ -74,6 +75,13 @@ class Watched:
         finally:  # whatever was raised, this process lives
             for note in notes[: deaths + 1]:
                 storage.delete(note)
+
+
+def _files_of(unit: Mapping[str, Any]) -> str:
+    named = [portion["file"]["uri"] for portion in unit.get("portions", ())]
+    if len(named) > _NAMED:
+        named[_NAMED:] = [f"and {len(named) - _NAMED:,} more"]
+    return ", ".join(named) or str(unit.get("path", "no file"))
 
 
 class InChild(Generic[Argument, Result]):

@@ -14,11 +14,12 @@ from pipelines.deaths import InChild
 from pipelines.errors import InputError
 from pipelines.ledger import Count, Ledger
 from pipelines.listed_files import SourceFile
+from pipelines.reading.apart import CutApart, Cutter, Step
 from pipelines.reading.portion import BrokenFiles, Extractor, Portion, Reading
 from pipelines.reading.raw import OrAside, Parse, Parser, Raw
-from pipelines.reading.readers import read
+from pipelines.reading.readers import Cut, cut, read
 from pipelines.reading.records import Document, Record, Reject
-from pipelines.reading.splitting import portions_of
+from pipelines.reading.splitting import Piece, pieces_of, portions_of
 from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, save_record
 from pipelines.unchanged import check_still_unchanged, check_unchanged, stamped
 from pipelines.units import run_units, stage_output
@@ -81,18 +82,25 @@ class ExtractWorker:
         return self._with(self._parser(self._reading), unit)
 
     def carefully(self, unit: Mapping[str, Any]) -> ShardRecord:
-        """Do the same with records parsed in a process of its own; those it dies of are kept."""
-        with InChild[Raw, list[Record]](partial(self._parser, self._reading)) as parse:
-            return self._with(parse, unit)
+        """Do the same with files read and records parsed in processes of their own.
 
-    def _with(self, parse: Parse, unit: Mapping[str, Any]) -> ShardRecord:
+        A record that the parser dies of is kept aside; what a reader dies of is a damaged file.
+        """
+        with (
+            InChild[Raw, list[Record]](partial(self._parser, self._reading)) as parse,
+            InChild[Portion, list[Piece]](partial(partial, pieces_of)) as pieces,
+            InChild[Step, list[Record | Raw]](partial(Cutter, self._reading)) as cutter,
+        ):
+            return self._with(parse, unit, CutApart(pieces, cutter))
+
+    def _with(self, parse: Parse, unit: Mapping[str, Any], cut: Cut = cut) -> ShardRecord:
         parse = OrAside(parse)
         todo = ExtractUnit.model_validate(unit)
         documents = self._parts(todo.shard, "data", schemas.DOCUMENT)
         rejects = self._parts(todo.shard, "rejects", schemas.DROPPED)
         for portion in todo.portions:
             check_unchanged(portion)
-            for record in read(portion, self._reading, parse):
+            for record in read(portion, self._reading, parse, cut):
                 row = document_row(record)
                 verdict = self._verdict(portion.file, record)
                 if verdict is None:

@@ -16,9 +16,19 @@ from pipelines.reading.text import read_text
 from pipelines.reading.warc import read_warc
 from pipelines.streams import BrokenStreamError
 
+Cut = Callable[[Portion, Reading], Iterator[Record | Raw]]
+
+
+def cut(portion: Portion, reading: Reading) -> Iterator[Record | Raw]:
+    """Yield what stands in a portion: records, raw ones, and damage where it cannot be read."""
+    try:
+        yield from READERS[portion.file.format](portion, reading)
+    except BrokenStreamError as error:
+        yield damage(portion.file, "end", error.reason, error.reached)
+
 
 def read(
-    portion: Portion, reading: Reading = AS_USUAL, parse: Parse | None = None
+    portion: Portion, reading: Reading = AS_USUAL, parse: Parse | None = None, cut: Cut = cut
 ) -> Iterator[Record]:
     """Yield the records of a portion in order; `parse` (none: `Parser`) makes them of raw ones.
 
@@ -32,28 +42,18 @@ def read(
             "set_aside" everything readable is yielded, and one Reject of rule broken_file for
             each place where something is not.
     """
-    file = portion.file
+    file, parse = portion.file, parse or Parser(reading)
     try:
-        for record in _records(portion, reading, parse or Parser(reading)):
-            if isinstance(record, Reject) and record.rule == "broken_file":
-                _check_policy(portion, reading, record)
-            yield record
+        for found in cut(portion, reading):
+            for record in parse(found) if isinstance(found, Raw) else (found,):
+                if isinstance(record, Reject) and record.rule == "broken_file":
+                    _check_policy(portion, reading, record)
+                yield record
     except FileNotFoundError as error:
         raise InputError(
             f"{file.uri}: the file was listed and is gone. Put it back, or run again: the plan "
             "will list what is there now."
         ) from error
-
-
-def _records(portion: Portion, reading: Reading, parse: Parse) -> Iterator[Record]:
-    try:
-        for found in READERS[portion.file.format](portion, reading):
-            if isinstance(found, Raw):
-                yield from parse(found)
-            else:
-                yield found
-    except BrokenStreamError as error:
-        yield damage(portion.file, "end", error.reason, error.reached)
 
 
 def _check_policy(portion: Portion, reading: Reading, found: Reject) -> None:

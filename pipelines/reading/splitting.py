@@ -7,6 +7,7 @@ between records.
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -39,37 +40,43 @@ def _between_bytes(file: SourceFile, most_bytes: int) -> Iterator[int]:
 
 def _between_groups(file: SourceFile, most_bytes: int) -> Iterator[int]:
     """Yield before which row groups to cut; a file without a readable footer is not cut."""
+    yield from _between(_group_sizes(file), most_bytes)
+
+
+def _between_batches(file: SourceFile, most_bytes: int) -> Iterator[int]:
+    """Yield before which batches to cut; a stream, or a file with a damaged footer, is not cut."""
+    yield from _between(_batch_sizes(file), most_bytes)
+
+
+def _between(sizes: list[int], most_bytes: int) -> Iterator[int]:
+    held = 0
+    for number, size in enumerate(sizes):
+        if held and held + size > most_bytes:
+            yield number
+            held = 0
+        held += size
+
+
+def _group_sizes(file: SourceFile) -> list[int]:
     with opened(file) as stream:
         try:
             metadata = pq.ParquetFile(stream).metadata
         except DAMAGE as error:
             content_fault(error)
-            return
-        held = 0
-        for group in range(metadata.num_row_groups):
-            row_group = metadata.row_group(group)
-            size = sum(
-                row_group.column(n).total_compressed_size for n in range(row_group.num_columns)
-            )
-            if held and held + size > most_bytes:
-                yield group
-                held = 0
-            held += size
+            return []
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        return [
+            sum(group.column(n).total_compressed_size for n in range(group.num_columns))
+            for group in groups
+        ]
 
 
-def _between_batches(file: SourceFile, most_bytes: int) -> Iterator[int]:
-    """Yield before which batches to cut; a stream, or a file with a damaged footer, is not cut."""
+def _batch_sizes(file: SourceFile) -> list[int]:
     with opened(file) as stream:
         try:
-            blocks = blocks_of(stream) if is_file_form(stream) else []
+            return [block.bytes for block in blocks_of(stream)] if is_file_form(stream) else []
         except ValueError:
-            return
-    held = 0
-    for number, block in enumerate(blocks):
-        if held and held + block.bytes > most_bytes:
-            yield number
-            held = 0
-        held += block.bytes
+            return []
 
 
 def _between_records(file: SourceFile, most_bytes: int) -> Iterator[int]:
@@ -84,6 +91,31 @@ def _between_records(file: SourceFile, most_bytes: int) -> Iterator[int]:
                 last = start
 
 
+class Piece(NamedTuple):
+    """What can be read without the rest of its file, and its name there."""
+
+    name: str
+    portion: Portion
+
+
+def pieces_of(portion: Portion) -> list[Piece]:
+    """Return the row groups or batches of a portion; in other formats it is one piece.
+
+    Raises:
+        FileNotFoundError: the file is gone.
+    """
+    name, sizes = COUNTED.get(portion.file.format, ("", lambda file: []))
+    total = len(sizes(portion.file)) if portion.file.has_ranges else 0
+    numbers = range(total)[portion.start : portion.stop]
+    if not numbers:
+        return [Piece(f"the portion at {portion.start}", portion)]
+    ends = [*numbers[1:], portion.stop]
+    return [
+        Piece(f"{name} {start}", portion.model_copy(update={"start": start, "stop": stop}))
+        for start, stop in zip(numbers, ends, strict=True)
+    ]
+
+
 SPLITTERS: Mapping[str, Callable[[SourceFile, int], Iterator[int]]] = {
     "jsonl": _between_bytes,
     "lines": _between_bytes,
@@ -92,3 +124,9 @@ SPLITTERS: Mapping[str, Callable[[SourceFile, int], Iterator[int]]] = {
     "warc": _between_records,
 }
 """Format -> where a file of it may be cut; a format that is not here is read whole."""
+
+COUNTED: Mapping[str, tuple[str, Callable[[SourceFile], list[int]]]] = {
+    "parquet": ("group", _group_sizes),
+    "arrow": ("batch", _batch_sizes),
+}
+"""Format -> what its portions are counted in, and how large each of a file is."""
