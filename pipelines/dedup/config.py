@@ -22,7 +22,8 @@ class DedupConfig(BaseModel):
     threshold: float = Field(default=0.8, gt=0, le=1)
     """True similarity of two documents' shingles from which on they are copies."""
     verify: Literal["jaccard", "containment"] = "jaccard"
-    """What is counted: shared of all shingles, or shared of the shorter document's."""
+    """What is counted: shared of all shingles, or shared of the shorter document's. Candidates
+    share a band either way: an excerpt of a much longer document hardly does, so cut by `level`."""
     shingle_of: Literal["words", "characters"] = "words"
     shingle: int = Field(default=5, ge=1)
     """Words a shingle, 5 as FineWeb has it; of characters, 24 are usual (NeMo Curator)."""
