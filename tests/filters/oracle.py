@@ -70,9 +70,11 @@ def _continues(text: str, classes: list[str], at: int, kind: str, base: str) -> 
     return text[at] in ".," and base.isdecimal() and follower.isdecimal()
 
 
-def statistics(text: str, script: str | None = None) -> dict[str, float | str | None]:
-    """Every statistic of one text in a lang_Script."""
-    tokens = words(text)
+def statistics(
+    text: str, script: str | None = None, tokens: list[str] | None = None
+) -> dict[str, float | str | None]:
+    """Every statistic of one text in a lang_Script, of given words or those of `words` above."""
+    tokens = words(text) if tokens is None else tokens
     real = [token for token in tokens if any(char not in c.PUNCTUATION for char in token)]
     lines = text.splitlines()
     paragraphs = repeated(re.split(r"\n{2,}", text.strip()), len(text))

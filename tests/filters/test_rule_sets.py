@@ -1,12 +1,17 @@
 """One document kept and one dropped by every rule, asserted by name and by value."""
 
+import math
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from filters import RuleSet, features
 from filters.kernels.characters import TERMINAL_MARKS
 from filters.rule_sets import RULE_SETS
-from tests.filters.texts import PROSE
+from tests.filters.texts import PROSE, any_text, crafted_lines, crafted_text
 
 WORDS = PROSE.split()
 LINES = "\n".join(" ".join(WORDS[at : at + 5]) for at in range(0, 80, 5))
@@ -146,17 +151,46 @@ def test_prose_passes_every_set() -> None:
         assert (kept.num_rows, dropped.num_rows) == (1, 0), dropped.to_pylist()
 
 
-def test_limits_are_the_published_ones() -> None:
-    limits = {
-        rule.name: rule.limit
-        for name in ("gopher_repetition", "gopher")
-        for rule in RULE_SETS[name]
-    }
-    grams = [limits[f"top_{n}_gram"] for n in (2, 3, 4)]
-    grams += [limits[f"duplicated_{n}_n_grams"] for n in range(5, 11)]
-    assert grams == [0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10]
-    assert [limits[f"dup_{part}"] for part in ("para_frac", "line_frac")] == [0.3, 0.3]
-    assert [limits[f"dup_{part}_char_frac"] for part in ("para", "line")] == [0.2, 0.2]
+PUBLISHED = {
+    # Gopher, A.1 and Table A1; FineWeb, 3.6 and its code; C4, 2.2
+    "gopher_repetition": """empty < 1  dup_para_frac > 0.3  dup_para_char_frac > 0.2
+        dup_line_frac > 0.3  dup_line_char_frac > 0.2  top_2_gram > 0.2  top_3_gram > 0.18
+        top_4_gram > 0.16  duplicated_5_n_grams > 0.15  duplicated_6_n_grams > 0.14
+        duplicated_7_n_grams > 0.13  duplicated_8_n_grams > 0.12  duplicated_9_n_grams > 0.11
+        duplicated_10_n_grams > 0.1""",
+    "gopher": """gopher_short_doc < 50  gopher_long_doc > 100000  gopher_below_avg_threshold < 3
+        gopher_above_avg_threshold > 10  gopher_too_many_hashes > 0.1
+        gopher_too_many_ellipsis > 0.1  gopher_too_many_bullets > 0.9
+        gopher_too_many_end_ellipsis > 0.3  gopher_below_alpha_threshold < 0.8
+        gopher_enough_stop_words < 2""",
+    "fineweb": """line_punct_ratio < 0.12  short_line_ratio > 0.67  char_dup_ratio > 0.01
+        list_ratio > 0.3""",
+    "c4": "lorem_ipsum > 0  curly_bracket > 0  too_few_sentences < 5",
+    "c4_fineweb": "lorem_ipsum > 0  curly_bracket > 0  too_few_sentences < 5",
+}
+"""Each rule in its order, with what it drops."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_rules_limits_and_their_order_are_the_published_ones(name: str) -> None:
+    words = PUBLISHED[name].split()
+    rules = RuleSet.named(name).rules
+    assert [rule.name for rule in rules] == words[::3]
+    assert [{"below": "<", "above": ">"}[rule.drop] for rule in rules] == words[1::3]
+    assert [rule.limit for rule in rules] == [float(limit) for limit in words[2::3]]
+
+
+@given(st.lists(any_text | crafted_text | crafted_lines, min_size=1, max_size=3))
+def test_a_document_at_a_limit_is_kept_and_one_step_beyond_is_dropped(texts: list[str]) -> None:
+    documents = pa.table({"doc_id": list(map(str, range(len(texts)))), "text": texts})
+    every = RuleSet.combined(["gopher_repetition", "gopher", "c4", "fineweb", "code", "math"])
+    statistics = every.statistics(documents)
+    for rule in every.rules:
+        for row, value in enumerate(statistics[rule.feature].to_pylist()):
+            beyond = math.nextafter(value, math.inf if rule.drop == "below" else -math.inf)
+            for limit, failed in ((float(value), False), (beyond, True)):
+                alone = RuleSet("one", (replace(rule, limit=limit),))
+                assert (alone.verdicts(statistics)["rule"][row].as_py() is not None) is failed
 
 
 def test_a_mark_that_ends_a_sentence_is_no_word_in_any_script() -> None:

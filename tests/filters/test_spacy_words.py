@@ -9,7 +9,8 @@ from filters import RuleSet, features
 from filters.errors import FilterError
 from filters.kernels.chunks import LONGEST_CHUNK
 from filters.text import TextBatch
-from tests.filters.texts import PROSE
+from tests.filters import oracle
+from tests.filters.texts import PROSE, any_text, crafted_lines, crafted_text
 
 spacy = pytest.importorskip("spacy", reason="the extra `spacy` is not installed")
 
@@ -69,6 +70,13 @@ def test_every_character_is_in_one_word_of_its_own_chunk(texts: list[str]) -> No
                 taken += 1
             assert size == len(chunk), "a word reaches over white space"
             left = left[taken:]
+
+
+@given(st.lists(any_text | crafted_text | crafted_lines | st.sampled_from(SENTENCES), max_size=4))
+def test_statistics_of_these_words_equal_the_oracle(texts: list[str]) -> None:
+    found = features.compute(pa.array(texts, pa.large_string()), "spacy").to_pylist()
+    for row, text, words in zip(found, texts, tokens_of_ours(texts), strict=True):
+        assert row == {**oracle.statistics(text, tokens=words), "chunk_cuts": row["chunk_cuts"]}
 
 
 def test_words_do_not_depend_on_what_was_read_before() -> None:
