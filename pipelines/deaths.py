@@ -97,7 +97,9 @@ class InChild(Generic[Argument, Result]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process."""
+        """End the process, at work or not."""
+        if self._child is not None:
+            self._child[0].terminate()
         self._end()
 
     def __call__(self, argument: Argument) -> Result:
@@ -143,8 +145,9 @@ def _started(
 
 def _serve(pipe: Connection, factory: Callable[[], Callable[[Any], Any]]) -> None:
     cpu_limit.expend()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that it works for
     function = factory()
-    with suppress(EOFError):  # the worker needs no more, or is gone
+    with suppress(EOFError, OSError):  # that needs no more, or is gone
         while True:
             argument = pipe.recv()
             answer: tuple[Any, Exception | None]

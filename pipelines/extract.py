@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,11 +19,12 @@ from pipelines.reading.portion import BrokenFiles, Extractor, Portion, Reading
 from pipelines.reading.raw import OrAside, Parse, Parser, Raw
 from pipelines.reading.readers import Cut, cut, read
 from pipelines.reading.records import Document, Record, Reject
-from pipelines.reading.splitting import Piece, pieces_of, portions_of
+from pipelines.reading.splits import portions_of_all
+from pipelines.reading.splitting import Piece, pieces_of
 from pipelines.shards import FileEntry, Role, ShardFiles, ShardRecord, save_record
 from pipelines.unchanged import check_still_unchanged, check_unchanged, stamped
 from pipelines.units import run_units, stage_output
-from pipelines.workspace import InputArtifact, StageOutput, Workspace
+from pipelines.workspace import InputArtifact, Progress, StageOutput, Workspace
 
 _LEAST_UNIT, _LARGEST_UNIT = 8 << 20, 64 << 20
 _UNITS = 20_000
@@ -215,15 +216,21 @@ def fitting_unit(total_bytes: int) -> int:
     return min(max(total_bytes // _UNITS, _LEAST_UNIT), _LARGEST_UNIT)
 
 
-def units_of_files(files: Iterable[SourceFile], unit_bytes: int) -> list[ExtractUnit]:
+def units_of_files(
+    files: Sequence[SourceFile],
+    unit_bytes: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[ExtractUnit]:
     """Group consecutive files: a unit ends before the file that would take it over the size.
 
     A file that is larger by itself is cut, where its format allows; each part is a unit.
+    `on_progress`: see `portions_of_all`.
     """
     groups: list[list[Portion]] = []
     held = 0
+    portions_of_file = portions_of_all(files, unit_bytes, on_progress)
     for file in files:
-        portions = portions_of(file, unit_bytes)
+        portions = portions_of_file[file.name]
         if len(portions) > 1:
             groups.extend([portion] for portion in stamped(portions))
         elif not groups or held + file.bytes > unit_bytes:
@@ -251,7 +258,12 @@ def run(workspace: Workspace, config: ExtractConfig) -> StageOutput:
     """
     files = listed(workspace.input("source"))
     unit_bytes = config.unit_bytes or fitting_unit(sum(file.bytes for file in files))
-    units = units_of_files(files, unit_bytes)
+
+    def looked(done: int, total: int) -> None:
+        workspace.stop.check()
+        workspace.on_progress(Progress(done, total, "files looked into"))
+
+    units = units_of_files(files, unit_bytes, looked)
     factory = partial(
         ExtractWorker,
         root=str(workspace.root),

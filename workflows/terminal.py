@@ -44,7 +44,9 @@ class Terminal:
     def progressed(self, stage: Stage, progress: Progress) -> None:
         """Show how far the stage is."""
         now = time.monotonic()
-        meter = self._meters.setdefault(stage.name, _Meter(progress, now))
+        meter = self._meters.get(stage.name)
+        if meter is None or meter.latest.unit != progress.unit:  # something else is counted now
+            meter = self._meters[stage.name] = _Meter(progress, now)
         meter.latest = progress
         if self._is_due(stage.name, now):
             self._show(stage, meter.line(now))

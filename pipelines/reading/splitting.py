@@ -26,11 +26,24 @@ def portions_of(file: SourceFile, most_bytes: int) -> list[Portion]:
     Raises:
         FileNotFoundError: the file is gone.
     """
-    splitter = SPLITTERS.get(file.format)
-    if splitter is None or file.bytes <= most_bytes or not file.has_ranges:
+    splitter = _splitter(file, most_bytes)
+    if splitter is None:
         return [Portion(file=file)]
     ends: list[int | None] = [0, *splitter(file, most_bytes), None]
     return [Portion(file=file, start=start or 0, stop=stop) for start, stop in pairwise(ends)]
+
+
+def is_looked_into(file: SourceFile, most_bytes: int) -> bool:
+    """Whether `portions_of` has to look into a file to say where it can be cut."""
+    return _splitter(file, most_bytes) not in (None, _between_bytes)
+
+
+def _splitter(
+    file: SourceFile, most_bytes: int
+) -> Callable[[SourceFile, int], Iterator[int]] | None:
+    if file.bytes <= most_bytes or not file.has_ranges:
+        return None
+    return SPLITTERS.get(file.format)
 
 
 def _between_bytes(file: SourceFile, most_bytes: int) -> Iterator[int]:

@@ -64,3 +64,17 @@ def test_a_log_has_a_line_now_and_then(stage: Stage) -> None:
     terminal.listed(stage, Progress(500, 2000, "MB hashed"))
     terminal.listed(stage, WHOLE)
     assert log.getvalue().split() == ["docs", "500/2,000", "MB", "hashed", "(25%)"]
+
+
+def test_what_is_counted_next_has_a_rate_of_its_own(stage: Stage) -> None:
+    log = Screen(live=False)
+    terminal = Terminal(log, pause=0)
+    for progress in (
+        Progress(200, 300, "files looked into"),
+        Progress(0, 50, "units"),
+        Progress(10, 50, "units"),
+    ):
+        terminal.progressed(stage, progress)
+    last = log.getvalue().splitlines()[-1]
+    assert "10/50 units (20%), " in last
+    assert last.endswith("left")
