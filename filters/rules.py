@@ -289,3 +289,18 @@ def split(documents: pa.Table, verdicts: pa.Table) -> tuple[pa.Table, pa.Table]:
     for name in VERDICT.names:
         dropped = dropped.append_column(VERDICT.field(name), reasons[name])
     return kept, dropped
+
+
+def failures(verdicts: pa.Table) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many documents fail each rule, and how many that rule alone; `failed_rules`."""
+    failed = verdicts["failed_rules"]
+    single = pc.equal(pc.list_value_length(failed), 1).fill_null(False)
+    return occurrences(pc.list_flatten(failed)), occurrences(pc.list_flatten(failed.filter(single)))
+
+
+def occurrences(names: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each value stands in a column."""
+    counted = pc.value_counts(names)
+    return dict(
+        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    )

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from filters.language import LanguageFilter
 
 
+FAILURES = "failures"
+"""In a manifest's info: {rule: {fails, alone}}, documents that fail a rule, and no other one."""
+_FAILS, _ALONE = "fails/", "alone/"
+
+
 class FilterConfig(BaseModel):
     """What a document must be to stay."""
 
@@ -106,10 +111,15 @@ class Judge:
 
 def _by(rules: "RuleSet", documents: pa.Table, statistics: pa.Table) -> Judged:
     """Judge by statistics that are known, row by row; no text is read."""
-    from filters.rules import split
+    from filters.rules import failures, split
 
     kept, dropped = split(_told(documents, statistics), rules.verdicts(statistics))
-    return Judged(kept, dropped, features=statistics)
+    fails, alone = failures(dropped)
+    counted = {
+        **{f"{_FAILS}{rule}": count for rule, count in fails.items()},
+        **{f"{_ALONE}{rule}": count for rule, count in alone.items()},
+    }
+    return Judged(kept, dropped, features=statistics, metrics=counted)
 
 
 def _told(documents: pa.Table, language: pa.Table) -> pa.Table:
@@ -137,8 +147,9 @@ class FilterWorker(DocumentsWorker):
         statistics = self._measured(shard, documents)
         if statistics is None:
             return super().judged(shard, documents, judge)
+        judged = _by(self._rules, documents, statistics)
         reused = {"statistics_reused": documents.num_rows}
-        return _by(self._rules, documents, statistics)._replace(metrics=reused)
+        return judged._replace(metrics={**judged.metrics, **reused})
 
     def _measured(self, shard: str, documents: pa.Table) -> pa.Table | None:
         """Return what is known of exactly these documents, None where that is not all of them."""
@@ -168,9 +179,25 @@ def run(workspace: Workspace, config: FilterConfig) -> StageOutput:
     """Filter every unit of the slot `documents`; see StageOutput for what comes back."""
     factory = partial(FilterWorker, desk_of(workspace), config, _known(workspace.earlier))
     records = run_units(workspace, units_of(workspace.input("documents")), factory)
-    info = {}
+    info: dict[str, object] = {}
     if config.signatures:
         from filters.dedup import MinHash
 
         info["minhash"] = dict(MinHash().identity())
-    return stage_output(records, schema=schemas.DOCUMENT.to_string(), info=info)
+    output = stage_output(records, schema=schemas.DOCUMENT.to_string(), info=info)
+    return _with_failures(output)
+
+
+def _with_failures(output: StageOutput) -> StageOutput:
+    """Tell of the rules in `info`: two figures of each of dozens are no metrics of a run."""
+    failures: dict[str, dict[str, int]] = {}
+    metrics = {}
+    for name, value in output.metrics.items():
+        kind, slash, rule = name.partition("/")
+        if slash:
+            failures.setdefault(rule, {"fails": 0, "alone": 0})[kind] = int(value)
+        else:
+            metrics[name] = value
+    return replace(
+        output, metrics=metrics, info={**output.info, FAILURES: dict(sorted(failures.items()))}
+    )

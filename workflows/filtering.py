@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from pipelines.filter import FilterConfig, rules_of
+from filters.rules import failures, occurrences
+from pipelines.filter import FAILURES, FilterConfig, rules_of
 from pipelines.remote.addresses import is_remote
 from pipelines.shards import read_table
 from pipelines.storage import StorePath
@@ -116,10 +117,13 @@ def refuse_stale(artifact: Artifact) -> None:
 
 
 def shares(artifact: Artifact) -> list[RuleShare]:
-    """Return what each rule did, most often the reason first; reads the verdicts alone."""
+    """Return what each rule did, most often the reason first, as the filter counted it."""
+    told: Mapping[str, Mapping[str, int]] = artifact.manifest.info.get(FAILURES, {})
+    dropped = artifact.manifest.ledger.dropped
     counts = _Counts()
-    for path in artifact.as_input().paths("rejects"):
-        counts.add(read_table(path, ["rule", "failed_rules"]))
+    counts.reason.update({rule: count.rows for rule, count in dropped.items()})
+    counts.fails.update({rule: found["fails"] for rule, found in told.items()})
+    counts.alone.update({rule: found["alone"] for rule, found in told.items()})
     return counts.shares()
 
 
@@ -157,38 +161,29 @@ class _Counts:
     """Adds up verdicts of failed documents, a shard at a time."""
 
     def __init__(self) -> None:
-        self._reason: Counter[str] = Counter()
-        self._fails: Counter[str] = Counter()
-        self._alone: Counter[str] = Counter()
+        self.reason: Counter[str] = Counter()
+        self.fails: Counter[str] = Counter()
+        self.alone: Counter[str] = Counter()
 
     def add(self, verdicts: pa.Table) -> None:
         """Count documents by `rule`, and by `failed_rules` where those were recorded."""
-        self._reason.update(occurrences(verdicts["rule"]))
-        failed = verdicts["failed_rules"]
-        self._fails.update(occurrences(pc.list_flatten(failed)))
-        single = pc.equal(pc.list_value_length(failed), 1)
-        self._alone.update(occurrences(pc.list_flatten(failed.filter(single.fill_null(False)))))
+        self.reason.update(occurrences(verdicts["rule"]))
+        fails, alone = failures(verdicts)
+        self.fails.update(fails)
+        self.alone.update(alone)
 
     def shares(self) -> list[RuleShare]:
         """Return the counts of every rule that any document failed."""
-        names = sorted(self._reason | self._fails, key=lambda rule: (-self._reason[rule], rule))
+        names = sorted(self.reason | self.fails, key=lambda rule: (-self.reason[rule], rule))
         return [
             RuleShare(
                 rule,
-                self._reason[rule],
-                self._fails[rule] or self._reason[rule],
-                self._alone[rule],
+                self.reason[rule],
+                self.fails[rule] or self.reason[rule],
+                self.alone[rule],
             )
             for rule in names
         ]
-
-
-def occurrences(names: pa.ChunkedArray) -> dict[str, int]:
-    """Return how often each value stands in a column."""
-    counted = pc.value_counts(names)
-    return dict(
-        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    )
 
 
 def breakdown(entered: int, kept: int, found: Sequence[RuleShare]) -> str:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 
 from filters.errors import FilterError
+from pipelines.shards import read_table
 from tests.support.runs import load, runner, write_recipe
 from workflows import filtering
 from workflows.artifact import Artifact
@@ -28,6 +30,9 @@ def test_shares_are_the_ledgers_and_a_rule_alone_is_counted(filtered: Artifact) 
     }
     assert all(one.alone <= one.reason <= one.fails for one in found)
     assert sum(one.reason for one in found) == ledger.dropped_total.rows > 0
+    rejects = filtered.as_input().paths("rejects")
+    assert filtering.counted(pa.concat_tables(map(read_table, rejects))) == found
+    assert not [name for name in filtered.manifest.metrics if "/" in name]
 
 
 def test_the_same_limits_judge_the_same_and_others_as_a_run_would(

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from filters.rules import Rule
+from filters.rules import Rule, occurrences
 from pipelines import storage
 from pipelines.filter import FilterConfig, rules_of
 from pipelines.shards import Role, read_table
 from pipelines.storage import StorePath
 from workflows.artifact import Artifact
 from workflows.errors import UsageError
-from workflows.filtering import RuleShare, occurrences, shares
+from workflows.filtering import RuleShare, shares
 from workflows.report.histogram import Histogram
 
 SAMPLES = 3
