@@ -21,6 +21,7 @@ from workflows.artifact import Artifact
 from workflows.errors import UsageError
 from workflows.filtering import RuleShare, shares
 from workflows.report.histogram import Histogram
+from workflows.report.sheet import short
 
 SAMPLES = 3
 """Documents on each side of each limit."""
@@ -51,6 +52,17 @@ class RuleFacts:
     would_drop: int = 0
     inside: list[Sample] = field(default_factory=list)
     outside: list[Sample] = field(default_factory=list)
+
+    @property
+    def sign(self) -> str:
+        """How a value that is dropped stands to the limit."""
+        return "<" if self.rule.drop == "below" else ">"
+
+    @property
+    def limit(self) -> str:
+        """The limit in words."""
+        by_language = len(self.rule.limits or ())
+        return f"{by_language:,} limits by language" if by_language else short(self.rule.limit)
 
 
 @dataclass
@@ -147,8 +159,10 @@ def _add_statistics(facts: Facts, near: list[_Near], statistics: pa.Table) -> No
     for name in statistics.column_names:
         kind = statistics.schema.field(name).type
         if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-            is_share = "ratio" in name or "score" in name
-            histogram = facts.histograms.setdefault(name, Histogram(name, is_share))
+            is_share = name.endswith(("_ratio", "_score"))
+            histogram = facts.histograms.setdefault(
+                name, Histogram(name, is_share, pa.types.is_integer(kind))
+            )
             histogram.add(_numbers(statistics[name]))
     for one, candidates in zip(facts.rules, near, strict=True):
         if one.rule.feature in statistics.column_names:

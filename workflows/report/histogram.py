@@ -1,14 +1,21 @@
 """Counts of a statistic over fixed bins, so that shards add up and memory does not grow."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-_DECADES, _PER_DECADE = 7, 6
+from filters.rules import Rule
+
+_POWERS = tuple(10.0**decade for decade in range(1, 8))
+_STEPS = (1, 1.5, 2, 3, 5, 7)
 SHARE_EDGES = np.linspace(0, 1, 41)
-COUNT_EDGES = np.concatenate(([0.0], np.logspace(0, _DECADES, _DECADES * _PER_DECADE + 1)))
-"""0 to 1 has a bin of its own, then six bins a power of ten."""
+COUNT_EDGES = np.array(
+    [*range(10), *(power * step for power in _POWERS[:-1] for step in _STEPS), _POWERS[-1]]
+)
+"""A bin for each of 0 to 9, then six a power of ten; all edges are whole, as most limits are."""
 
 
 @dataclass
@@ -17,6 +24,10 @@ class Histogram:
 
     feature: str
     is_share: bool
+    is_whole: bool = False
+    """Whether values are whole numbers."""
+    low: float = math.inf
+    high: float = -math.inf
     counts: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -27,17 +38,37 @@ class Histogram:
         """Where the bins begin and end."""
         return SHARE_EDGES if self.is_share else COUNT_EDGES
 
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """Where a logarithmic axis is labelled."""
+        return () if self.is_share else _POWERS
+
     def add(self, values: npt.NDArray[np.float64]) -> None:
         """Count the values of a shard; those that are not known (NaN) count nowhere."""
         known = values[~np.isnan(values)]
+        if known.size:
+            self.low, self.high = min(self.low, known.min()), max(self.high, known.max())
         inside = np.clip(known, self.edges[0], self.edges[-1])
         self.counts += np.histogram(inside, self.edges)[0]
 
+    def border(self, rule: Rule) -> float:
+        """Return where what a rule drops begins: of whole numbers above 0, at 1."""
+        if not self.is_whole or not math.isfinite(rule.limit):
+            return rule.limit
+        return float(math.ceil(rule.limit) if rule.drop == "below" else math.floor(rule.limit) + 1)
+
     def place(self, value: float) -> float:
-        """Return where a value lies on the axis, 0 to 1; an infinite limit lies outside it."""
-        edges = self.edges
+        """Return how many bins lie below a value; an infinite one lies outside of all."""
+        edges, bins = self.edges, len(self.edges) - 1
         if not edges[0] <= value <= edges[-1]:
-            return -1.0 if value < edges[0] else 2.0
-        bins = len(edges) - 1
+            return -math.inf if value < edges[0] else math.inf
         at = min(int(np.searchsorted(edges, value, side="right")) - 1, bins - 1)
-        return float((at + (value - edges[at]) / (edges[at + 1] - edges[at])) / bins)
+        return float(at + (value - edges[at]) / (edges[at + 1] - edges[at]))
+
+    def window(self, borders: Iterable[float]) -> tuple[int, int]:
+        """Return the first bin worth drawing and the one after the last: values and borders."""
+        used = np.flatnonzero(self.counts).tolist() or [0]
+        places = [place for place in map(self.place, borders) if math.isfinite(place)]
+        first = min([used[0], *map(math.floor, places)])
+        last = max([used[-1] + 1, *map(math.ceil, places)])
+        return max(0, first - 1), min(len(self.counts), last + 1)

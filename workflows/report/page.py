@@ -1,16 +1,14 @@
 """The report of a filter: every text of a corpus escaped."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 
 from workflows.filtering import RuleShare
+from workflows.report.distributions import distributions
 from workflows.report.facts import Facts, RuleFacts, Sample
-from workflows.report.histogram import Histogram
 from workflows.report.marks import spans_of
-from workflows.report.sheet import sheet, table
+from workflows.report.sheet import sheet, short, table
 
-_WIDTH, _HEIGHT = 320, 90
 _TOKEN_BYTES = 4
 """An estimate: large byte-pair vocabularies pack 3 to 5 UTF-8 bytes into a token."""
 
@@ -30,7 +28,7 @@ def page(facts: Facts) -> str:
             _rules(facts),
             "<h2>Statistics</h2>",
             _extent(facts),
-            f'<div class="grid">{"".join(_histograms(facts))}</div>',
+            distributions(facts.histograms.values(), facts.rules),
             '<div class="pair">',
             f"<section><h2>Languages</h2>{_places('language', facts.languages)}</section>",
             f"<section><h2>Hosts</h2>{_places('host', facts.hosts)}</section>",
@@ -98,7 +96,7 @@ def _rules(facts: Facts) -> str:
         rows.append(
             (
                 escape(one.rule.name),
-                escape(f"{one.rule.feature} {_sign(one)} {_limit(one)}"),
+                escape(f"{one.rule.feature} {one.sign} {one.limit}"),
                 f"{share.reason:,}",
                 f"{one.would_drop:,}",
                 f"{one.would_drop / max(1, of):.1%}",
@@ -107,66 +105,6 @@ def _rules(facts: Facts) -> str:
         )
     heads = ("rule", "drops if", "is the reason", "would drop alone", "share", "only this one")
     return table(heads, rows, label="What each rule drops", look="reads-second")
-
-
-def _sign(one: RuleFacts) -> str:
-    return "<" if one.rule.drop == "below" else ">"
-
-
-def _limit(one: RuleFacts) -> str:
-    return (
-        f"{len(one.rule.limits):,} limits by language"
-        if one.rule.limits
-        else _short(one.rule.limit)
-    )
-
-
-def _short(value: float) -> str:
-    if not math.isfinite(value):
-        return "never"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _histograms(facts: Facts) -> Iterable[str]:
-    rules: dict[str, list[RuleFacts]] = {}
-    for one in facts.rules:
-        rules.setdefault(one.rule.feature, []).append(one)
-    names = sorted(facts.histograms, key=lambda name: (name not in rules, name))
-    for name in names:
-        histogram = facts.histograms[name]
-        if histogram.counts.sum():
-            yield _histogram(histogram, rules.get(name, []))
-
-
-def _histogram(histogram: Histogram, rules: list[RuleFacts]) -> str:
-    total, most = int(histogram.counts.sum()), max(1, int(histogram.counts.max()))
-    bins = len(histogram.counts)
-    step = _WIDTH / bins
-    bars = "".join(
-        f'<rect x="{at * step:.1f}" y="{_HEIGHT * (1 - count / most):.1f}" '
-        f'width="{max(step - 0.8, 0.5):.1f}" height="{_HEIGHT * count / most:.1f}"/>'
-        for at, count in enumerate(histogram.counts.tolist())
-        if count
-    )
-    lines, told = [], []
-    for one in rules:
-        if one.rule.limits:
-            told.append(f"{one.rule.name}: a limit for each language")
-            continue
-        x = histogram.place(one.rule.limit) * _WIDTH
-        if 0 <= x <= _WIDTH:
-            lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HEIGHT}"/>')
-        share = one.would_drop / max(1, total)
-        told.append(f"{one.rule.name}: {_sign(one)} {_limit(one)} drops {share:.1%}")
-    low, high = ("0", "1") if histogram.is_share else ("0", "10⁷, logarithmic")
-    label = f"{histogram.feature} of {total:,} documents. {'; '.join(told)}"
-    notes = "".join(f'<span class="limit">{escape(note)}</span>' for note in told)
-    return (
-        f"<figure><figcaption>{escape(histogram.feature)}{notes}</figcaption>"
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}" '
-        f'preserveAspectRatio="none">{bars}{"".join(lines)}</svg>'
-        f'<p class="axis"><span>{low}</span><span>{high}</span></p></figure>'
-    )
 
 
 def _places(name: str, counts: Mapping[str, tuple[int, int]]) -> str:
@@ -181,7 +119,7 @@ def _places(name: str, counts: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _samples(one: RuleFacts) -> str:
-    drops = f"{one.rule.feature} {_sign(one)} {_limit(one)}"
+    drops = f"{one.rule.feature} {one.sign} {one.limit}"
     sides = "".join(
         f"<section><h4>{heading}</h4>{''.join(_sample(one, each) for each in samples)}</section>"
         for heading, samples in (("passes", one.inside), ("fails", one.outside))
@@ -197,7 +135,7 @@ def _samples(one: RuleFacts) -> str:
 def _sample(one: RuleFacts, sample: Sample) -> str:
     fate = "kept" if sample.kept else "dropped"
     return (
-        f'<article><p class="quiet mono">{escape(sample.doc_id)} · {_short(sample.value)} · '
+        f'<article><p class="quiet mono">{escape(sample.doc_id)} · {short(sample.value)} · '
         f"{fate}</p><pre>{marked(one.rule.feature, sample.text)}</pre></article>"
     )
 

@@ -1,5 +1,6 @@
 """What every report is written on: one HTML file without script or request, and its tables."""
 
+import math
 from collections.abc import Iterable
 from html import escape
 
@@ -36,3 +37,10 @@ def table(
         f'<div class="scroll"><table class="{look}" aria-label="{escape(label)}">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def short(value: float) -> str:
+    """Return a number with the digits that fit into a cell; an infinite limit never drops."""
+    if not math.isfinite(value):
+        return "never"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

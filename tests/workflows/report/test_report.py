@@ -6,18 +6,21 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filters.rules import Rule
 from tests.filters import oracle
 from tests.support.documents import prose
 from tests.support.runs import load, runner
 from workflows.artifact import Artifact
 from workflows.errors import UsageError
-from workflows.report.facts import SAMPLES, facts_of
+from workflows.report.distributions import distributions
+from workflows.report.facts import SAMPLES, RuleFacts, facts_of
 from workflows.report.histogram import Histogram
 from workflows.report.marks import MARKS, spans_of
 from workflows.report.page import marked, page
@@ -150,6 +153,44 @@ def test_shards_of_a_histogram_add_up(values: list[float], is_share: bool) -> No
         parts.add(np.array([value]))
     assert (whole.counts == parts.counts).all()
     assert whole.counts.sum() == sum(not math.isnan(value) for value in values)
+
+
+@given(
+    st.sampled_from(["above", "below"]),
+    st.integers(0, 2_000) | st.just(math.inf),
+    st.lists(st.integers(0, 2_000), min_size=1, max_size=60),
+)
+def test_what_is_drawn_beyond_a_border_is_what_the_rule_drops(
+    drop: Literal["above", "below"], limit: float, values: list[int]
+) -> None:
+    rule, histogram = Rule("r", "words", drop, limit), Histogram("words", False, is_whole=True)
+    numbers = np.array(values, dtype=np.float64)
+    histogram.add(numbers)
+    border = histogram.place(histogram.border(rule))
+    fails = rule.fails(numbers, np.full(len(values), limit))
+    for value, fell in zip(values, fails, strict=True):
+        is_left = histogram.place(value) < border
+        assert fell == (is_left if drop == "below" else not is_left)
+    first, last = histogram.window([histogram.border(rule)])
+    assert histogram.counts[first:last].sum() == len(values)
+    assert not math.isfinite(border) or first <= border <= last
+
+
+def test_statistics_without_a_rule_are_folded_and_those_that_are_alike_are_told() -> None:
+    some, same, limited = (Histogram(name, False, True) for name in ("some", "same", "limited"))
+    some.add(np.array([1.0, 5.0]))
+    same.add(np.array([7.0, 7.0]))
+    limited.add(np.array([1.0, 2e7]))
+    rule = RuleFacts(Rule("too_many", "limited", "above", 3), would_drop=1)
+    drawn = distributions([same, some, limited], [rule])
+    shown, folded = drawn.split("<details>")
+    assert "too_many: &gt; 3 drops 1 (50.0%)" in shown
+    assert 'class="beyond"' in shown
+    assert "10,000,000 or more" in shown
+    assert "Statistics that no rule looks at: 1<" in folded
+    assert 'class="beyond"' not in folded
+    assert drawn.count("<figure>") == 2
+    assert "The same for all documents: same 7." in folded
 
 
 @given(st.sampled_from(sorted(MARKS)), st.text(alphabet="ab .…#\n<>&{\\1-•", max_size=60))
