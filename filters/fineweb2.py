@@ -6,14 +6,16 @@ repetition without paragraphs, FineWeb without short lines, Gopher quality with 
 language; C4 not at all.
 
 **What carries over.** The limits were measured with a word tokenizer a language; ours is one
-grammar for all (filters/text.py). Where a script has no spaces a word of ours is a character, so
-limits on the length of words mean nothing there and are left out (UNSPACED). The published scores
-are of GlotLID, ours of lid.176: `limits={"language_score": 0.65}` and the like replace them.
+grammar for all (filters/text.py). Where a script has no spaces a token of ours is a character, and
+a word several of them (UNSPACED): limits that count words are told in tokens there, an n-gram of
+words is held against the n-gram of tokens that is as long, and what has no counterpart (lengths of
+words, n-grams beyond ten tokens) is left out. The published scores are of GlotLID, ours of lid.176:
+`limits={"language_score": 0.65}` and the like replace them.
 """
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +25,14 @@ from filters.errors import unknown
 from filters.rules import Rule
 
 FAMILY: Final = "fineweb2"
-UNSPACED: Final = frozenset(
-    ["Hani", "Hans", "Hant", "Jpan", "Hira", "Thai", "Laoo", "Khmr", "Mymr",
-     "Tale", "Talu", "Lana", "Tavt"]
-)  # fmt: skip
-"""Scripts of which every letter, or nearly, is a word for `words="unicode"`."""
+UNSPACED: Final[Mapping[str, float]] = {
+    **dict.fromkeys(["Hani", "Hans", "Hant"], 1.75),
+    **dict.fromkeys(["Jpan", "Hira"], 1.5),
+    **dict.fromkeys(["Thai", "Laoo", "Khmr", "Mymr", "Tale", "Talu", "Lana", "Tavt"], 3.5),
+}
+"""Scripts of which every letter, or nearly, is a word for `words="unicode"`, and how many of these
+are one word of the tokenizer that the limits were measured with: jieba, Sudachi and PyThaiNLP on
+encyclopedias, books and FLORES (docs/log.md). Those that were not measured have Thai's."""
 
 _TABLE = Path(__file__).parent / "data" / "fineweb2.parquet"
 _WORD_LENGTHS = ("gopher_below_avg_threshold", "gopher_above_avg_threshold")
@@ -53,6 +58,16 @@ _ROWS: Final[tuple[tuple[Rule, str | None], ...]] = (
     (Rule("gopher_enough_stop_words", "language_stop_words", "below", 2), None),
 )  # fmt: skip
 """Each rule, and the published number that is its limit; None: the same for every language."""
+
+_IN_TOKENS: Final[Mapping[str, Callable[[float, float], float]]] = {
+    **dict.fromkeys(("gopher_short_doc", "gopher_long_doc"), lambda limit, size: limit * size),
+    **dict.fromkeys(
+        ("list_ratio", "gopher_too_many_hashes", "gopher_too_many_ellipsis"),
+        lambda limit, size: limit / size,
+    ),
+    "gopher_below_alpha_threshold": lambda limit, size: limit * size / (limit * size + 1 - limit),
+}
+"""Limits that count words, for words of so many tokens; punctuation is one token to both."""
 
 
 @functools.cache
@@ -102,9 +117,26 @@ def _limit(rule: Rule, number: str | None, language: str) -> float:
 
     A published 0 of repeated lines switches the rule off, as it does in datatrove.
     """
-    if rule.name in _WORD_LENGTHS and language[4:] in UNSPACED:
+    size = UNSPACED.get(language[4:])
+    if size is not None and number is not None and number.startswith(("top_", "duplicated_")):
+        number = _as_long(number, size)
+        if number is None:
+            return math.inf
+    if size is not None and rule.name in _WORD_LENGTHS:
         return -math.inf if rule.drop == "below" else math.inf
-    if number is None:
-        return rule.limit
-    limit = float(published()[language][number])
-    return math.inf if rule.name == "dup_line_frac" and limit == 0 else limit
+    limit = rule.limit if number is None else float(published()[language][number])
+    if rule.name == "dup_line_frac" and limit == 0:
+        return math.inf
+    if size is not None and rule.name in _IN_TOKENS:
+        return _IN_TOKENS[rule.name](limit, size)
+    return limit
+
+
+def _as_long(grams: str, size: float) -> str | None:
+    """Return the published number on n-grams of words that are as long as these of tokens."""
+    kind, tokens, rest = grams.split("_", 2)
+    numbers = {number for _, number in _ROWS}
+    for words in range(2, int(tokens)):
+        if round(words * size) == int(tokens) and f"{kind}_{words}_{rest}" in numbers:
+            return f"{kind}_{words}_{rest}"
+    return None

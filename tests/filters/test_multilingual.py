@@ -48,7 +48,7 @@ def test_each_kind_of_document_is_kept_by_its_own_rules() -> None:
         (CHINESE, "zh", 0.68, "language_score"),
         ("The end of it and that.", "en", 0.9, "gopher_short_doc"),
         (ENGLISH.replace(".", ""), "en", 0.9, "too_few_sentences"),
-        ("茶" + "看着人从门前走过" * 30, "zh", 0.9, "top_2_gram"),
+        ("茶" + "看着人从门前走过" * 30, "zh", 0.9, "top_4_gram"),
         (SOURCE * 9 + "x" * 1001, "en", 0.2, "code_long_line"),
         (r"\alpha \in X. " * 30, "en", 0.2, "math_few_stop_words"),
         (ENGLISH, "eml", 0.9, "no_limits_for_language"),
