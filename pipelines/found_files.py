@@ -148,5 +148,5 @@ def _nearest(full: str) -> str:
     folder, name = os.path.split(full)
     if not os.path.isdir(folder):
         return " Paths are relative to where the command runs: check that first."
-    close = get_close_matches(name, sorted(os.listdir(folder)), n=1, cutoff=0.5)
+    close = get_close_matches(name, sorted(os.listdir(folder)), n=1)
     return f" Did you mean {close[0]!r}?" if close else " Check the spelling."

@@ -146,17 +146,22 @@ def listed_unhashed(config: SourceConfig, base: Path) -> list[SourceFile]:
     Raises:
         InputError: as `survey`, but for names that occur twice.
     """
-    files = []
+    files, dropped = [], []
     for found, version in _versions(config).values():
         size, content, rule = _measured_remote(found, version, SourceHashes())
-        if not rule:
+        if rule:
+            dropped.append(DroppedFile(name=found.name, uri=found.path, bytes=size, rule=rule))
+        else:
             files.append(_listed(found, size, content))
     for found in _found(config, base):
         status = _status(found.path)
-        if status is not None and not found.dropped:
+        if status is None or found.dropped:
+            rule = found.dropped or "not_a_file"
+            dropped.append(DroppedFile(name=found.name, uri=found.path, bytes=0, rule=rule))
+        else:
             files.append(_listed(found, status.st_size, ""))
     if not files:
-        raise _nothing_left(config, [])
+        raise _nothing_left(config, dropped)
     return sorted(files, key=lambda file: (file.name, file.uri))
 
 

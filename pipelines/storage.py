@@ -138,7 +138,8 @@ def _explain(error: Exception, path: StorePath) -> str:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return (
             f"cannot write {path}: {error.strerror}. "
-            "Point `store:` at a folder you may write to, or change its permissions."
+            "Name a folder that you may write to (--out, --store, or `store:` in a recipe), or "
+            "change its permissions."
         )
     return f"cannot use {path}: {error.strerror or error}"
 

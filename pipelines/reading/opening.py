@@ -2,6 +2,7 @@
 
 from typing import BinaryIO
 
+from pipelines.errors import InputError
 from pipelines.listed_files import SourceFile
 from pipelines.remote.copies import checked_copy
 from pipelines.remote.ranges import open_ranges
@@ -17,10 +18,16 @@ def opened(file: SourceFile) -> BinaryIO:
 
     Raises:
         FileNotFoundError: the file is gone.
-        InputError: a server refuses it, or holds something else now.
+        InputError: it may not be read, or a server refuses it or holds something else now.
     """
     if not file.is_remote:
-        return open(file.uri, "rb", buffering=_BUFFER)
+        try:
+            return open(file.uri, "rb", buffering=_BUFFER)
+        except PermissionError as error:
+            raise InputError(
+                f"source: cannot read {file.uri}: {error.strerror}. Change its permissions, or "
+                "name the files beside it."
+            ) from error
     if file.has_ranges:
         return open_ranges(file.uri, file.bytes)
     with checked_copy(file) as copy:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.preview import Sample, sample
-from pipelines.source import SourceConfig
+from pipelines.reading.opening import opened
+from pipelines.source import SourceConfig, listed_unhashed
 from tests.support.reading import response, warc_gz
 
 
@@ -130,3 +132,23 @@ def test_few_documents_are_all_of_them_and_the_rest_is_counted(tmp_path: Path) -
     (tmp_path / "a.jsonl").write_bytes(b'{"text": cut')
     with pytest.raises(InputError, match="no document at 1 places of 1 files: found 1 broken"):
         _sample(tmp_path)
+
+
+def test_a_folder_without_a_known_extension_is_not_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,b")
+    with pytest.raises(InputError, match=r"found 1 unknown_format, first 'table.csv'"):
+        _sample(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_named_with_a_remedy(big: Path) -> None:
+    files = listed_unhashed(SourceConfig(paths=(str(big),)), Path())
+    big.chmod(0)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)  # root may read anything
+    try:
+        with pytest.raises(InputError, match=r"big.jsonl: Permission denied. Change its perm"):
+            opened(files[0])
+    finally:
+        if is_root:
+            os.seteuid(0)

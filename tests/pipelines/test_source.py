@@ -265,6 +265,7 @@ def test_a_memory_that_cannot_be_written_costs_no_listing(base: Path, tmp_path: 
     [
         (["data/b.json"], r"'data/b.json' is missing: .* Did you mean 'b.jsonl'\?"),
         (["dota"], r"'dota' is missing: .* Did you mean 'data'\?"),
+        (["nosuch"], r"'nosuch' is missing: .* Check the spelling"),
         (["no/such/a.txt"], "relative to where the command runs"),
         (["data/*.csv"], r"'data/\*.csv' matches no file under .*data\. Check the spelling"),
         (["data/picture.png"], r"unknown format; .*\.jsonl.*`format: jsonl`"),
@@ -276,6 +277,7 @@ def test_what_cannot_be_listed_is_named_with_a_remedy(
     base: Path, paths: list[str], said: str
 ) -> None:
     (base / "empty").mkdir()
+    (base / "env.sh").write_text("")
     with pytest.raises(InputError, match=said):
         _names(base, *paths)
 

@@ -179,5 +179,5 @@ def test_a_read_only_store_says_what_to_do(
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     recipe = load(recipe_file)
-    with pytest.raises(StoreError, match="Point `store:` at a folder you may write to"):
+    with pytest.raises(StoreError, match="Name a folder that you may write to"):
         runner(recipe, InProcess()).run(recipe)

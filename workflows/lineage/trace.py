@@ -114,6 +114,11 @@ class _Search:
 
 def _whole_id(graph: ArtifactGraph, text: str, search: _Search) -> str:
     """Return the document id that a text is, or is the beginning of."""
+    if not graph.nodes:
+        raise RefError(
+            f"{graph.store} holds no artifacts, so no stage has met the document '{text}'. Name "
+            "the folder of the results with --store."
+        )
     found: set[str] = set()
     for wanted in (Wanted(text), Wanted(text, whole=False)):
         if not wanted.whole and len(text) < SHORTEST_PREFIX:

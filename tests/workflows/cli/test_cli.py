@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
         (["plan", "tiny.yaml", "--set", "docs.paths=[nowhere]"], 1, "nowhere"),
         (["show", "text", "--store", "store"], 2, "it is empty: run a recipe first"),
         (["lineage", "text", "--store", "store"], 2, "no artifact answers to 'text'"),
-        (["explain", "abc", "--store", "store"], 2, "has met the document 'abc'"),
+        (["explain", "abc", "--store", "store"], 2, "store holds no artifacts"),
         (["generate", "--prompt", "x", "--store", "store"], 2, "no trained model in"),
         (["show", "x", "--store", "gs://bucket"], 1, "found the scheme 'gs://'"),
         (["lineage", "text", "--store", ""], 1, "store: found no name; write a folder"),
