@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.permissions import licence_allowed, licences, robots
+from filters.permissions import licence_allowed, licences, robots, short
 
 
 def documents(*metadata: object) -> pa.Table:
@@ -37,6 +37,10 @@ def test_licences_are_read_from_metadata_or_a_column() -> None:
         ("cc-by-nc-4.0", ["cc-by-*"], ["*-nc-*"], False),
         ("gpl-3.0", ["cc-by-*"], [], False),
         ("gpl-3.0", [], ["*-nc-*"], True),
+        ("https://creativecommons.org/licenses/by-nc/4.0/", [], ["*-nc-*"], False),
+        ("https://creativecommons.org/licenses/by-nc/4.0/", ["cc-by-*"], [], True),
+        ("cc by-nc 4.0", [], ["*-nc-*"], False),
+        ("cc by 4.0", ["cc-by-4.0"], ["*-nc-*"], True),
         ("", ["cc-by-*"], [], None),
     ],
 )
@@ -46,6 +50,26 @@ def test_patterns_decide_and_denial_wins(
     assert licence_allowed(licence, allowed, denied) is answer
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("http://creativecommons.org/licenses/by-nc-sa/3.0/deed.de", "cc-by-nc-sa-3.0"),
+        ("//www.creativecommons.org/licenses/by/2.5", "cc-by-2.5"),
+        ("https://creativecommons.org/licenses/by-nc-nd", "cc-by-nc-nd"),
+        ("https://creativecommons.org/publicdomain/zero/1.0/legalcode", "cc0-1.0"),
+        ("https://creativecommons.org/publicdomain/mark/1.0/", "pdm-1.0"),
+        (
+            "mit, https://creativecommons.org/licenses/by-nc/4.0/, cc by 4.0",
+            "mit, cc-by-nc-4.0, cc-by-4.0",
+        ),
+        ("https://example.org/licenses/by-nc/4.0/", "https://example.org/licenses/by-nc/4.0/"),
+        ("all rights reserved", "all-rights-reserved"),
+    ],
+)
+def test_a_licence_has_one_short_name(written: str, name: str) -> None:
+    assert short(written) == name
+
+
 def test_directives_of_headers_and_meta_tags() -> None:
     found = robots(
         documents(
@@ -53,6 +77,7 @@ def test_directives_of_headers_and_meta_tags() -> None:
             {"headers": {"X-Robots-Tag": ["googlebot: noindex", "otherbot: nofollow"]}},
             {"robots": "none, unavailable_after: 25 Jun 2030"},
             {"robots": "index,,follow"},
+            {"robots": "all", "headers": {"x-robots-tag": "noai"}},
             None,
         )
     )
@@ -61,6 +86,7 @@ def test_directives_of_headers_and_meta_tags() -> None:
         {"noindex", "nofollow"},
         {"noindex", "nofollow", "none", "unavailable_after"},
         {"index", "follow"},
+        {"all", "noai"},
         set(),
     ]
 
