@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+from filters.kernels.characters import TERMINAL_MARKS
 from filters.openings import GENERATED, LOOKED_AT, XML, XML_WITHIN
 from filters.text import TextBatch
 
@@ -103,6 +104,7 @@ def _declaration(text: str) -> Spans:
 
 
 _LINES = re.MULTILINE
+_TERMINAL = "".join(sorted(TERMINAL_MARKS))
 _SENTENCE_END = r"[.?!](?=[\"'”’)]*(?:\s|\Z))"
 MARKS: Mapping[str, Callable[[str], Spans]] = {
     "hash_ratio": _pattern("#"),
@@ -119,7 +121,7 @@ MARKS: Mapping[str, Callable[[str], Spans]] = {
     "repeated_line_character_ratio": _repeated("\n+"),
     "repeated_nonblank_line_character_ratio": _repeated("\n+"),
     "short_line_ratio": _pattern(r"^(?=.*\S).{1,30}$", _LINES),
-    "marked_line_ratio": _pattern(r"[.?!。？！…]\s*$", _LINES),
+    "marked_line_ratio": _pattern(f"[{_TERMINAL}]$", _LINES),
     "newline_ratio": _pattern(r"\n+"),
     "c4_curly_bracket_lines": _pattern(r"\{"),
     "c4_fineweb_curly_bracket_lines": _pattern(r"\{"),

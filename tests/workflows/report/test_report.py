@@ -215,6 +215,7 @@ def test_what_is_marked_of_repeated_runs_is_what_the_statistic_counts(
 @pytest.mark.parametrize(
     ("feature", "text", "expected"),
     [
+        ("marked_line_ratio", "a.\nb. \nc…\nd।\ne?", [".", "।", "?"]),
         ("longest_line", "ab\nabcd\nefgh", ["abcd"]),
         ("longest_line", "a\r\nabcd\r\n", ["abcd"]),
         ("longest_line", "\n\n", []),
