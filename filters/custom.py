@@ -8,23 +8,16 @@ rules:
   - {name: too_many_digits, feature: digit_character_ratio, above: 0.3}
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from filters import features
 from filters.errors import FilterError, unknown
-from filters.openings import DERIVED
+from filters.ranges import RANGES, fault
 from filters.rules import Rule, RuleSet
-
-_COUNTS_MAY_EXCEED_ONE: Final = frozenset(
-    ["hash_ratio", "ellipsis_ratio", "newline_ratio", "command_ratio"]
-)
-"""Ratios of one thing to another, not of a part to its whole."""
 
 
 class CustomRule(BaseModel):
@@ -38,16 +31,16 @@ class CustomRule(BaseModel):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.feature not in _RANGES:
-            raise unknown("feature", self.feature, _RANGES)
+        if self.feature not in RANGES:
+            raise unknown("feature", self.feature, RANGES)
         if (self.above is None) == (self.below is None):
             raise FilterError(
                 f"rule {self.name!r} has {'neither' if self.above is None else 'both'} of `above` "
                 "and `below`; a rule has one limit: write one of them"
             )
-        fault = _fault(self.rule())
-        if fault:
-            raise FilterError(fault)
+        found = fault(self.rule())
+        if found:
+            raise FilterError(found)
         return self
 
     def rule(self) -> Rule:
@@ -93,8 +86,9 @@ def read_file(path: Path) -> CustomRules:
     except yaml.YAMLError as error:
         raise FilterError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
+        kind = "an empty file" if found is None else type(found).__name__
         raise FilterError(
-            f"{path}: found {type(found).__name__}; allowed: a mapping with some of "
+            f"{path}: found {kind}; allowed: a mapping with some of "
             f"{', '.join(CustomRules.model_fields)}"
         )
     try:
@@ -133,33 +127,3 @@ def _line(node: Any, location: tuple[str | int, ...]) -> int:
             node = node.value[part]
             line = int(node.start_mark.line) + 1
     return line
-
-
-def _fault(rule: Rule) -> str:
-    """Return why a rule can never or must always fire, '' where it can do either."""
-    least, most = _RANGES[rule.feature]
-    if math.isnan(rule.limit):
-        return f"limit of rule {rule.name!r} is NaN; allowed: any number"
-    if rule.drop == "above":
-        never, always = rule.limit >= most, rule.limit < least
-    else:
-        never, always = rule.limit <= least, rule.limit > most
-    if not never and not always:
-        return ""
-    return (
-        f"rule {rule.name!r} {'never' if never else 'always'} fires: {rule.feature} lies between "
-        f"{least:g} and {most:g}, and documents {rule.drop} {rule.limit:g} are dropped; choose a "
-        "limit between the two"
-    )
-
-
-def _range(feature: str) -> tuple[float, float]:
-    share = feature.endswith("_ratio") and feature not in _COUNTS_MAY_EXCEED_ONE
-    share = share and not feature.startswith("top_")  # occurrences of n-grams overlap
-    return 0.0, 1.0 if share else math.inf
-
-
-_RANGES: Final = {feature: _range(feature) for feature in (features.FEATURES | DERIVED)} | {
-    name: (0.0, 1.0) for name in ("language_score", "generated_marks", "xml_declarations")
-}
-"""The least and the most that each feature can be."""

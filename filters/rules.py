@@ -146,18 +146,25 @@ class RuleSet:
         """Return the same rules with other limits: {rule: limit}, {rule: {route: limit}}.
 
         A number replaces the limit of a rule, and where a rule has limits of routes (languages),
-        that of all other routes.
+        that of all other routes. One that is infinite, or the end of what the statistic can be,
+        switches the rule off; beyond it a limit is a mistake.
         """
+        from filters.ranges import fault, is_off
+
+        by_name = {rule.name: rule for rule in self.rules}
         for name, limit in limits.items():
-            if name not in {rule.name for rule in self.rules}:
-                raise unknown(
-                    f"rule (rule set {self.name!r})", name, [rule.name for rule in self.rules]
-                )
-            if any(map(math.isnan, limit.values() if isinstance(limit, Mapping) else [limit])):
+            if name not in by_name:
+                raise unknown(f"rule (rule set {self.name!r})", name, by_name)
+            given = list(limit.values()) if isinstance(limit, Mapping) else [limit]
+            if any(map(math.isnan, given)):
                 raise FilterError(
                     f"limit of rule {name!r} is NaN; allowed: any number: leave the rule's set "
                     "out, or use an infinite limit, to switch it off"
                 )
+            for rule in (replace(by_name[name], limit=number) for number in given):
+                found = "" if is_off(rule) or math.isinf(rule.limit) else fault(rule)
+                if found:
+                    raise FilterError(f"{found}, or an infinite one to switch it off")
         rules = (
             rule.moved(limits[rule.name]) if rule.name in limits else rule for rule in self.rules
         )

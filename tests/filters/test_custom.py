@@ -55,6 +55,10 @@ def test_published_and_own_rules_judge_in_the_order_written(tmp_path: Path) -> N
         ("rules:\n- {name: a, feature: words, above: many}", r"above.*number.*'many'"),
         ("include: [gofer]", "unknown rule set 'gofer'.*did you mean 'gopher'"),
         ("include: [gopher]\nlimits: {gopher_short: 3}", "did you mean 'gopher_short_doc'"),
+        ("include: [gopher]\nlimits: {gopher_short_doc: -5}", "never fires: .*infinite one to sw"),
+        ("include: [gopher]\nlimits: {gopher_below_alpha_threshold: 1.5}", "always fires"),
+        ("include: [gopher]\nlimits: {gopher_long_doc: -1}", "always fires: words lies between"),
+        ("", "found an empty file; allowed"),
         ("words: spaces", "unknown word definition 'spaces'"),
         ("include: [gopher]\nrules: [{name: gopher_short_doc, feature: words, below: 9}]", "twice"),
         ("- a\n- b", "found list; allowed: a mapping with some of name, words"),
@@ -68,6 +72,15 @@ def test_what_makes_no_sense_is_refused_with_file_and_place(
     path = write(tmp_path, text)
     with pytest.raises(FilterError, match=f"(?s){path}.*{said}"):
         RuleSet.from_file(path)
+
+
+@pytest.mark.parametrize("limit", ["0", "-.inf", "1"])
+def test_a_rule_may_be_switched_off_and_set_to_what_can_be(tmp_path: Path, limit: str) -> None:
+    path = write(tmp_path, f"include: [gopher]\nlimits: {{gopher_enough_stop_words: {limit}}}")
+    text = "no such thing"
+    fails = RuleSet.from_file(path).explain(text).findings
+    stop = next(one for one in fails if one.rule == "gopher_enough_stop_words")
+    assert stop.failed == (limit == "1")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

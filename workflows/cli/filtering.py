@@ -163,9 +163,11 @@ def _preview(
     try:
         config, source = FilterConfig.model_validate(job), SourceConfig(paths=inputs)
     except ValidationError as error:
-        raise UsageError(
-            f"filter: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-        ) from error
+        first = error.errors()[0]
+        where = "".join(f"--{str(name).replace('_', '-')} " for name in first["loc"][:1])
+        value = f" (found {first['input']!r})" if where else ""
+        said = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"filter: {where}{said}{value}") from error
     found = preview(source, config, documents, Path.cwd())
     if as_json:
         click.echo(json.dumps(to_json(found), indent=1))
