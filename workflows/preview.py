@@ -1,7 +1,7 @@
 """What a filter would do, tried on a few documents in seconds: rules, examples, the whole job."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Example:
     feature: str
     value: float | None
     limit: float | None
+    language: str | None
     text: str
 
 
@@ -86,7 +87,7 @@ def _kept_share(found: Sample, kept: pa.Table) -> float:
 
 
 def _examples(dropped: pa.Table, shares: list[RuleShare]) -> Iterator[Example]:
-    columns = ["doc_id", "source", "rule", "feature", "value", "limit", "text"]
+    columns = ["doc_id", "source", "rule", "feature", "value", "limit", "language", "text"]
     rows = sorted(dropped.select(columns).to_pylist(), key=_distance)
     for share in shares:
         of_rule = [row for row in rows if row["rule"] == share.rule]
@@ -134,7 +135,7 @@ def as_text(found: Preview, config: FilterConfig, workers: int, mark: Callable[[
         value = "" if example.value is None else f"{example.value:.4g} {signs.get(rule, '')} "
         limit = "" if example.limit is None else f"{example.limit:.4g}"
         lines.append(f"  {value}{limit}  {plain(example.source)}  {example.doc_id}")
-        lines.append(f"    {excerpt(example.feature, example.text, mark)}")
+        lines.append(f"    {_passage(example, signs, mark)}")
     return "\n".join([*lines, "", _estimate(found, workers), "Nothing was written."])
 
 
@@ -161,9 +162,24 @@ def _duration(seconds: float) -> str:
     return f"{max(1.0, seconds):,.0f} s"
 
 
-def excerpt(feature: str, text: str, mark: Callable[[str], str]) -> str:
+def _passage(one: Example, signs: Mapping[str, str], mark: Callable[[str], str]) -> str:
+    is_below = signs.get(one.rule) == "<"
+    return excerpt(
+        one.text, mark, feature=one.feature, is_below=is_below, language=one.language or ""
+    )
+
+
+def excerpt(
+    text: str,
+    mark: Callable[[str], str],
+    *,
+    feature: str,
+    is_below: bool = False,
+    language: str = "",
+) -> str:
     """Return part of a text on one line, from a little before the first thing that counts."""
-    spans = spans_of(feature, text[: 100 * _SHOWN])
+    searched = text[: 100 * _SHOWN]
+    spans = spans_of(feature, searched, is_below=is_below, language=language)
     start = max(0, spans[0][0] - _BEFORE) if spans else 0
     stop, at = start + _SHOWN, start
     pieces = ["… "] if start else []

@@ -55,12 +55,12 @@ def test_the_cost_is_told_in_core_hours_where_it_is_some(found: Preview) -> None
 
 def test_an_excerpt_begins_before_what_counts_and_obeys_nothing() -> None:
     text = "word " * 100 + "# here \x1b[31m" + "\nmore " * 100
-    shown = excerpt("hash_ratio", text, lambda span: f"<{span}>")
+    shown = excerpt(text, lambda span: f"<{span}>", feature="hash_ratio")
     assert shown.startswith("… ")
     assert "<#> here  [31m⏎more" in shown
     assert "\x1b" not in shown
     assert len(shown) < module._SHOWN + 10
-    assert excerpt("words", "short", str.upper) == "short"
+    assert excerpt("short", str.upper, feature="words") == "short"
 
 
 def test_a_preview_of_real_text_is_made_in_seconds(shared_data: Path) -> None:

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from html import escape
+from typing import TypedDict
 
 from filters.rules import Rule
 from workflows.preview import excerpt
 from workflows.report.flips import Comparison, Example, Flip, RuleChange, Verdict
-from workflows.report.page import marked
+from workflows.report.samples import marked
 from workflows.report.sheet import sheet, table
 
 _FLIPS_SHOWN = 12
+
+
+class _Looked(TypedDict):
+    feature: str
+    is_below: bool
+    language: str
 
 
 def as_text(found: Comparison, mark: Callable[[str], str]) -> str:
@@ -30,7 +37,7 @@ def as_text(found: Comparison, mark: Callable[[str], str]) -> str:
         lines.append(f"  {flip.before} -> {flip.now}: {flip.documents:,}")
         for one in flip.examples:
             lines.append(f"    {one.doc_id}  {_why(one)}")
-            lines.append(f"      {excerpt(_feature(one), one.text, mark)}")
+            lines.append(f"      {excerpt(one.text, mark, **_looked_at(one))}")
     rest = found.flips[_FLIPS_SHOWN:]
     if rest:
         lines.append(f"  {len(rest)} more ways: {sum(flip.documents for flip in rest):,} documents")
@@ -75,9 +82,14 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _feature(one: Example) -> str:
+def _looked_at(one: Example) -> _Looked:
+    """Return what the rule that dropped a document looks at."""
     verdict: Verdict | None = one.now or one.before
-    return verdict.feature if verdict else ""
+    return {
+        "feature": verdict.feature if verdict else "",
+        "is_below": verdict is not None and verdict.is_below,
+        "language": one.language,
+    }
 
 
 def as_page(found: Comparison) -> str:
@@ -119,7 +131,7 @@ def as_page(found: Comparison) -> str:
 def _flip(flip: Flip) -> str:
     articles = "".join(
         f'<article><p class="quiet mono">{escape(one.doc_id)} · {escape(_why(one))}</p>'
-        f"<pre>{marked(_feature(one), one.text)}</pre></article>"
+        f"<pre>{marked(text=one.text, **_looked_at(one))}</pre></article>"
         for one in flip.examples
     )
     both = "" if flip.changes_what_is_kept else ' <span class="quiet">in neither result</span>'

@@ -28,7 +28,8 @@ SAMPLES = 3
 MOST_SHARDS = 256
 """Shards looked into, of 8 MB as a rule: seconds, however large the corpus."""
 _SIDES: tuple[tuple[bool, Role], ...] = ((True, "data"), (False, "rejects"))
-_TEXT_SHOWN = 1_500
+_TEXT_READ = 20_000
+"""Characters of a text that are searched for what counts."""
 _MOST_HOSTS = 100_000
 """Hosts counted at once; beyond, the rarest are forgotten, and the table says 'at least'."""
 
@@ -39,8 +40,11 @@ class Sample:
 
     doc_id: str
     value: float
-    kept: bool
-    """Whether the document stayed; near one limit it may have failed another."""
+    limit: float
+    """Of this document: it may be one of its language."""
+    reason: str
+    """The rule that dropped it, '' where it stayed; near one limit it may have failed another."""
+    language: str
     text: str
 
 
@@ -133,7 +137,7 @@ class _Near:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self._heaps: dict[bool, list[tuple[float, str, float]]] = {True: [], False: []}
+        self._heaps: dict[bool, list[tuple[float, str, float, float]]] = {True: [], False: []}
 
     def add(self, doc_ids: pa.ChunkedArray, values: np.ndarray, limits: np.ndarray) -> int:
         """Take a shard; return how many of its documents the rule drops."""
@@ -143,15 +147,16 @@ class _Near:
         for side in (False, True):
             rows = np.flatnonzero((fails == side) & np.isfinite(distances))
             for row in rows[np.argsort(distances[rows], kind="stable")[:SAMPLES]]:
-                entry = (-float(distances[row]), doc_ids[int(row)].as_py(), float(values[row]))
+                doc_id = doc_ids[int(row)].as_py()
+                entry = (-float(distances[row]), doc_id, float(values[row]), float(limits[row]))
                 heapq.heappush(self._heaps[side], entry)
                 if len(self._heaps[side]) > SAMPLES:
                     heapq.heappop(self._heaps[side])
         return int(fails.sum())
 
-    def found(self, fails: bool) -> list[tuple[str, float]]:
-        """Return (doc_id, value) on one side, nearest first."""
-        return [(doc_id, value) for _, doc_id, value in sorted(self._heaps[fails], reverse=True)]
+    def found(self, fails: bool) -> list[tuple[str, float, float]]:
+        """Return (doc_id, value, limit) on one side, nearest first."""
+        return [entry[1:] for entry in sorted(self._heaps[fails], reverse=True)]
 
 
 def _add_statistics(facts: Facts, near: list[_Near], statistics: pa.Table) -> None:
@@ -208,26 +213,36 @@ def _both(counts: Mapping[bool, Counter[str]]) -> dict[str, tuple[int, int]]:
 
 
 def _add_texts(facts: Facts, near: list[_Near], shards: frozenset[str] | None) -> None:
-    wanted = {doc_id for one in near for side in (False, True) for doc_id, _ in one.found(side)}
+    wanted = {doc_id for one in near for side in (False, True) for doc_id, *_ in one.found(side)}
     texts = _texts(facts.artifact, wanted, shards)
     for one, candidates in zip(facts.rules, near, strict=True):
         for fails, samples in ((False, one.inside), (True, one.outside)):
-            for doc_id, value in candidates.found(fails):
+            for doc_id, value, limit in candidates.found(fails):
                 if doc_id in texts:
-                    kept, text = texts[doc_id]
-                    samples.append(Sample(doc_id, value, kept, text))
+                    row = texts[doc_id]
+                    samples.append(
+                        Sample(
+                            doc_id,
+                            value,
+                            limit,
+                            reason=row.get("rule") or "",
+                            language=row["language"] or "",
+                            text=row["text"],
+                        )
+                    )
 
 
 def _texts(
     artifact: Artifact, wanted: set[str], shards: frozenset[str] | None
-) -> dict[str, tuple[bool, str]]:
-    """Return whether it was kept, and the beginning of the text, of the wanted documents."""
-    found: dict[str, tuple[bool, str]] = {}
+) -> dict[str, dict[str, Any]]:
+    """Return of the wanted documents text, language and, of those dropped, the rule."""
+    found: dict[str, dict[str, Any]] = {}
     ids = pa.array(sorted(wanted), pa.string())
     for kept, role in _SIDES:
+        columns = ["doc_id", "text", "language", *([] if kept else ["rule"])]
         for path in _paths(artifact, role, shards):
-            for row in rows_with(path, ids, ["doc_id", "text"]):
-                found[row["doc_id"]] = (kept, row["text"])
+            for row in rows_with(path, ids, columns):
+                found[row["doc_id"]] = row
     return found
 
 
@@ -239,4 +254,4 @@ def rows_with(path: StorePath, ids: pa.Array, columns: list[str]) -> Iterable[di
             if pc.any(here).as_py():
                 rows = file.read_row_group(group, columns).filter(here)
                 for row in rows.to_pylist():
-                    yield {**row, "text": row["text"][:_TEXT_SHOWN]}
+                    yield {**row, "text": row["text"][:_TEXT_READ]}

@@ -28,6 +28,11 @@ class Verdict:
     value: float | None
     limit: float | None
 
+    @property
+    def is_below(self) -> bool:
+        """Whether the value was too low."""
+        return self.value is not None and self.limit is not None and self.value < self.limit
+
 
 @dataclass
 class Example:
@@ -35,6 +40,7 @@ class Example:
 
     doc_id: str
     text: str = ""
+    language: str = ""
     before: Verdict | None = None
     now: Verdict | None = None
     """None where that side keeps it, or has no such document."""
@@ -162,14 +168,18 @@ def _fill_in(before: Artifact, now: Artifact, flips: list[Flip]) -> None:
     ids = pa.array(sorted(examples), pa.string())
     for artifact, side in ((before, "before"), (now, "now")):
         for path in artifact.as_input().paths("data"):
-            for row in rows_with(path, ids, ["doc_id", "text"]):
-                examples[row["doc_id"]].text = row["text"]
-        columns = ["doc_id", "text", "feature", "value", "limit"]
+            for row in rows_with(path, ids, ["doc_id", "text", "language"]):
+                _tell(examples[row["doc_id"]], row)
+        columns = ["doc_id", "text", "language", "feature", "value", "limit"]
         for path in artifact.as_input().paths("rejects"):
             for row in rows_with(path, ids, columns):
-                examples[row["doc_id"]].text = row["text"]
+                _tell(examples[row["doc_id"]], row)
                 verdict = Verdict(row["feature"], row["value"], row["limit"])
                 setattr(examples[row["doc_id"]], side, verdict)
+
+
+def _tell(one: Example, row: dict[str, Any]) -> None:
+    one.text, one.language = row["text"], row["language"] or ""
 
 
 def _rule_changes(before: Artifact, now: Artifact) -> list[RuleChange]:

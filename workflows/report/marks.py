@@ -2,19 +2,40 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+import numpy as np
+import pyarrow as pa
+
+from filters import fineweb2
+from filters.features import STOP_WORDS
 from filters.kernels.characters import TERMINAL_MARKS
+from filters.lang_scripts import scripts_of
 from filters.openings import GENERATED, LOOKED_AT, XML, XML_WITHIN
 from filters.text import TextBatch
 
 Spans = list[tuple[int, int]]
+_CONTINUES = 0x80
+"""What the two highest bits of a byte say that begins no character."""
+_LOWEST_MEAN = 3
 
 
-def spans_of(feature: str, text: str) -> Spans:
-    """Return the [start, end) characters that count for a statistic, in order, none overlapping."""
+def spans_of(feature: str, text: str, *, is_below: bool = False, language: str = "") -> Spans:
+    """Return the [start, end) characters that count for a statistic, in order, none overlapping.
+
+    `is_below` says that what is dropped lies below its limit, `language` which one the text is in.
+    """
+    if feature in OF_LANGUAGE:
+        return OF_LANGUAGE[feature](text, language)
     find = MARKS.get(feature)
+    if is_below:
+        find = MARKS_BELOW.get(feature, find)
     return find(text) if find else []
+
+
+def marks(feature: str) -> bool:
+    """Whether anything can be pointed at; of the number of words, say, it is the whole text."""
+    return feature in MARKS or feature in OF_LANGUAGE
 
 
 def _pattern(pattern: str, flags: int = 0) -> Callable[[str], Spans]:
@@ -43,20 +64,66 @@ def _grams(size: int, choose: Callable[[list[str], int], Iterator[int]]) -> Call
     """Mark runs of words: `choose` yields at which words the runs of `size` begin."""
 
     def find(text: str) -> Spans:
-        content = text.encode()
-        bounds = TextBatch.of_text(text).word_spans(0).tolist()
-        words = [content[start:end].decode() for start, end in bounds]
-        spans: Spans = []
-        for at in choose(words, size):
-            start = len(content[: bounds[at][0]].decode())
-            end = start + len(content[bounds[at][0] : bounds[at + size - 1][1]].decode())
-            if spans and start < spans[-1][1]:
-                spans[-1] = (spans[-1][0], end)
-            else:
-                spans.append((start, end))
-        return spans
+        bounds = _word_spans(text)
+        words = [text[start:end] for start, end in bounds]
+        return _joined((bounds[at][0], bounds[at + size - 1][1]) for at in choose(words, size))
 
     return find
+
+
+def _word_spans(text: str) -> Spans:
+    """Return where the words of a text stand, as the statistics see them, in characters."""
+    content = np.frombuffer(text.encode(), dtype=np.uint8)
+    character_of = np.concatenate(([0], np.cumsum(content & 0xC0 != _CONTINUES)))
+    bounds = character_of[TextBatch.of_text(text).word_spans(0)]
+    return [(start, end) for start, end in bounds.tolist()]
+
+
+def _joined(spans: Iterable[tuple[int, int]]) -> Spans:
+    """Return spans in order, those that overlap as one."""
+    found: Spans = []
+    for start, end in sorted(spans):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
+def _listed(wanted: Iterable[str]) -> Callable[[str], Spans]:
+    """Mark the words of a list, as they are counted: whole words, in the case of the list."""
+    sizes: dict[int, set[str]] = {}
+    for word in wanted:
+        sizes.setdefault(len(_word_spans(word)), set()).add("".join(word.split()))
+
+    def find(text: str) -> Spans:
+        bounds = _word_spans(text)
+        runs = (
+            (bounds[at][0], bounds[at + size - 1][1], words)
+            for size, words in sizes.items()
+            for at in range(len(bounds) - size + 1)
+        )
+        return _joined(
+            (start, end) for start, end, words in runs if "".join(text[start:end].split()) in words
+        )
+
+    return find
+
+
+def _language_stop_words(text: str, language: str) -> Spans:
+    """Mark the stop words that are published for the language of a text; where none are, none."""
+    script = scripts_of(pa.array([language]), pa.array([text]))[0].as_py()
+    known = fineweb2.published().get(script)
+    return _listed(known["stop_words"])(text) if known else []
+
+
+def _short_words(text: str) -> Spans:
+    """Mark the words shorter than Gopher's lowest mean."""
+    return [
+        (start, end)
+        for start, end in _word_spans(text)
+        if end - start < _LOWEST_MEAN and any(map(str.isalnum, text[start:end]))
+    ]
 
 
 def _most_frequent(words: list[str], size: int) -> Iterator[int]:
@@ -112,7 +179,7 @@ MARKS: Mapping[str, Callable[[str], Spans]] = {
     "ellipsis_line_ratio": _pattern(r"(?:\.\.\.|…)\s*$", _LINES),
     "bullet_line_ratio": _pattern(r"^[ \t]*[•-]", _LINES),
     "alphabetic_token_ratio": _pattern(r"(?<!\S)[^\w\s]+(?!\S)|\d+"),
-    "stop_words": _pattern(r"\b(?:the|be|to|of|and|that|have|with)\b"),
+    "stop_words": lambda text: _listed(STOP_WORDS)(text),
     **{f"top_{n}_gram_character_ratio": _grams(n, _most_frequent) for n in (2, 3, 4)},
     **{f"repeated_{n}_gram_character_ratio": _grams(n, _seen_before) for n in range(5, 11)},
     "repeated_paragraph_ratio": _repeated("\n{2,}"),
@@ -140,3 +207,11 @@ MARKS: Mapping[str, Callable[[str], Spans]] = {
     "xml_declarations": _declaration,
 }
 """Statistic -> what counts for it; for a share of letters, what does not."""
+
+MARKS_BELOW: Mapping[str, Callable[[str], Spans]] = {"mean_word_length": _short_words}
+"""The same where what is dropped lies below its limit, if other parts of a text bring it there."""
+
+OF_LANGUAGE: Mapping[str, Callable[[str, str], Spans]] = {
+    "language_stop_words": _language_stop_words
+}
+"""The same where the language of the text says what counts."""

@@ -5,9 +5,9 @@ from html import escape
 
 from workflows.filtering import RuleShare
 from workflows.report.distributions import distributions
-from workflows.report.facts import Facts, RuleFacts, Sample
-from workflows.report.marks import spans_of
-from workflows.report.sheet import sheet, short, table
+from workflows.report.facts import Facts, RuleFacts
+from workflows.report.samples import samples
+from workflows.report.sheet import sheet, table
 
 _TOKEN_BYTES = 4
 """An estimate: large byte-pair vocabularies pack 3 to 5 UTF-8 bytes into a token."""
@@ -35,11 +35,18 @@ def page(facts: Facts) -> str:
             "</div>",
             "<h2>At the limits</h2>",
             '<p class="quiet">The documents nearest to each limit, on both sides. What counts for '
-            "the rule is marked.</p>",
-            *(_samples(one) for one in facts.rules if one.inside or one.outside),
+            "the rule is marked; of long texts, the passages around it are shown.</p>",
+            *(samples(one) for one in _with_samples(facts)),
         ]
     )
     return sheet(title, body)
+
+
+def _with_samples(facts: Facts) -> list[RuleFacts]:
+    """Return the rules that have documents to show, those that drop some first."""
+    return sorted(
+        (one for one in facts.rules if one.inside or one.outside), key=lambda one: not one.outside
+    )
 
 
 def _extent(facts: Facts) -> str:
@@ -116,35 +123,3 @@ def _places(name: str, counts: Mapping[str, tuple[int, int]]) -> str:
         ),
         label=f"Documents by {name}",
     )
-
-
-def _samples(one: RuleFacts) -> str:
-    drops = f"{one.rule.feature} {one.sign} {one.limit}"
-    sides = "".join(
-        f"<section><h4>{heading}</h4>{''.join(_sample(one, each) for each in samples)}</section>"
-        for heading, samples in (("passes", one.inside), ("fails", one.outside))
-        if samples
-    )
-    return (
-        f"<details><summary>{escape(one.rule.name)} "
-        f'<span class="quiet">drops if {escape(drops)}</span></summary>'
-        f'<div class="pair">{sides}</div></details>'
-    )
-
-
-def _sample(one: RuleFacts, sample: Sample) -> str:
-    fate = "kept" if sample.kept else "dropped"
-    return (
-        f'<article><p class="quiet mono">{escape(sample.doc_id)} · {short(sample.value)} · '
-        f"{fate}</p><pre>{marked(one.rule.feature, sample.text)}</pre></article>"
-    )
-
-
-def marked(feature: str, text: str) -> str:
-    """Return a text as markup, what counts for a statistic within <mark>."""
-    pieces, at = [], 0
-    for start, end in spans_of(feature, text):
-        pieces.append(escape(text[at:start]))
-        pieces.append(f"<mark>{escape(text[start:end])}</mark>")
-        at = end
-    return "".join([*pieces, escape(text[at:])])

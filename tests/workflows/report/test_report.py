@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filters import features
 from filters.rules import Rule
 from tests.filters import oracle
 from tests.support.documents import prose
@@ -23,7 +25,8 @@ from workflows.report.distributions import distributions
 from workflows.report.facts import SAMPLES, RuleFacts, facts_of
 from workflows.report.histogram import Histogram
 from workflows.report.marks import MARKS, spans_of
-from workflows.report.page import marked, page
+from workflows.report.page import page
+from workflows.report.samples import beside, marked
 
 EVIL = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 RECIPE = """\
@@ -59,7 +62,9 @@ def test_figures_are_those_of_the_artifact(filtered: Artifact) -> None:
                if n not in ("language_stop_words",))  # fmt: skip
     short = next(one for one in facts.rules if one.rule.name == "gopher_short_doc")
     assert short.would_drop == 5
-    assert {sample.kept for sample in short.outside} == {False}
+    assert {sample.reason for sample in short.outside} == {"gopher_short_doc"}
+    assert {sample.limit for sample in short.inside + short.outside} == {50}
+    assert {sample.language for sample in short.inside} == {"en"}
     assert len(short.outside) == len(short.inside) == SAMPLES
     assert all(sample.value < 50 for sample in short.outside)
     assert [s.value for s in short.inside] == sorted(s.value for s in short.inside)
@@ -229,6 +234,70 @@ def test_what_is_marked_of_repeated_runs_is_what_the_statistic_counts(
 )
 def test_what_counts_is_marked(feature: str, text: str, expected: list[str]) -> None:
     assert [text[start:end] for start, end in spans_of(feature, text)] == expected
+
+
+def test_a_word_is_marked_where_a_mean_is_too_low_because_of_it() -> None:
+    text = "an extraordinarily long ox, 字字"
+    low = spans_of("mean_word_length", text, is_below=True)
+    assert [text[start:end] for start, end in low] == ["an", "ox", "字", "字"]
+    high = spans_of("mean_word_length", text)
+    assert [text[start:end] for start, end in high] == ["extraordinarily"]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("de", "Der Hund und die Katze: nicht der Hund, und die See."),
+        ("zh", "我们的学校在这里，他们不是学生。"),
+        ("vi", "Tôi không biết những người đó là ai và cái này của các bạn"),
+        ("en", "That's what they have of it; the Be of to, that and them"),
+        ("xx", "no such language of the world"),
+    ],
+)
+def test_the_stop_words_marked_are_those_that_were_counted(language: str, text: str) -> None:
+    statistics = features.compute(pa.array([text]), languages=pa.array([language])).to_pylist()[0]
+    for feature in ("stop_words", "language_stop_words"):
+        spans = spans_of(feature, text, language=language)
+        different = {"".join(text[start:end].split()) for start, end in spans}
+        assert len(different) == (statistics[feature] or 0)
+    assert statistics["language_stop_words"] or language in ("en", "xx")
+
+
+def test_a_long_text_is_shown_where_it_counts() -> None:
+    text = "a" * 9_000 + "<b>#</b>" + "c" * 9_000
+    shown = marked("hash_ratio", text)
+    assert "aa&lt;b&gt;<mark>#</mark>&lt;/b&gt;cc" in shown
+    assert len(shown) < 600
+    assert shown.count(" … ") == 2
+    assert marked("words", text).startswith("a" * 1_500 + "<span")
+    long_mark = marked("longest_line", text)
+    assert 1_500 < len(long_mark) < 2_500
+
+
+@given(st.text(alphabet="a# \n", max_size=4_000), st.sampled_from(["hash_ratio", "longest_line"]))
+def test_passages_are_parts_of_the_text_in_order(text: str, feature: str) -> None:
+    shown = re.sub(r"</?mark>", "", marked(feature, text))
+    at = 0
+    for piece in filter(None, shown.split('<span class="quiet"> … </span>')):
+        at = text.index(piece, at) + len(piece)
+
+
+def test_a_value_is_told_from_its_limit() -> None:
+    assert beside(0.65004, 0.65) == "0.65004"
+    assert beside(0.65, 0.65) == "0.65"
+    assert beside(49, 50) == "49"
+
+
+def test_what_counts_is_the_whole_text_where_nothing_can_be_marked(filtered: Artifact) -> None:
+    text = page(facts_of(filtered))
+    short, hashes = (
+        text[text.index(f"<summary>{rule} ") :].partition("</details>")[0]
+        for rule in ("gopher_short_doc", "gopher_too_many_hashes")
+    )
+    assert "the whole text that counts" in short
+    assert re.search(r"words \d+, limit 50 · en · dropped by gopher_short_doc", short)
+    assert "the whole text that counts" not in hashes
+    assert "<mark>#</mark>" in hashes
 
 
 def test_the_most_frequent_run_is_marked_wherever_it_stands() -> None:
