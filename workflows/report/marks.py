@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from filters import fineweb2
-from filters.features import STOP_WORDS
+from filters import features, fineweb2
 from filters.kernels.characters import TERMINAL_MARKS
 from filters.lang_scripts import scripts_of
 from filters.openings import GENERATED, LOOKED_AT, XML, XML_WITHIN
@@ -117,6 +116,25 @@ def _language_stop_words(text: str, language: str) -> Spans:
     return _listed(known["stop_words"])(text) if known else []
 
 
+def _in_counted_lines(feature: str, pattern: str, flags: int = 0) -> Callable[[str], Spans]:
+    """Mark what a pattern finds in the lines that the statistic counts: C4 leaves many out."""
+    find_all = _pattern(pattern, flags)
+
+    def find(text: str) -> Spans:
+        lines, at = [], 0
+        for line in text.splitlines(keepends=True):
+            spans = find_all(line)
+            if spans:
+                lines.append((line, [(at + start, at + end) for start, end in spans]))
+            at += len(line)
+        texts = pa.array([line for line, _ in lines], pa.string())
+        counts = features.compute(texts, names=[feature])[feature].to_pylist()
+        counted = (spans for (_, spans), count in zip(lines, counts, strict=True) if count)
+        return [span for spans in counted for span in spans]
+
+    return find
+
+
 def _short_words(text: str) -> Spans:
     """Mark the words shorter than Gopher's lowest mean."""
     return [
@@ -173,13 +191,18 @@ def _declaration(text: str) -> Spans:
 _LINES = re.MULTILINE
 _TERMINAL = "".join(sorted(TERMINAL_MARKS))
 _SENTENCE_END = r"[.?!](?=[\"'”’)]*(?:\s|\Z))"
+_C4 = {
+    "curly_bracket_lines": r"\{",
+    "lorem_ipsum_lines": r"lorem ipsum",
+    "sentences": _SENTENCE_END,
+}
 MARKS: Mapping[str, Callable[[str], Spans]] = {
     "hash_ratio": _pattern("#"),
     "ellipsis_ratio": _pattern(r"\.\.\.|…"),
     "ellipsis_line_ratio": _pattern(r"(?:\.\.\.|…)\s*$", _LINES),
     "bullet_line_ratio": _pattern(r"^[ \t]*[•-]", _LINES),
     "alphabetic_token_ratio": _pattern(r"(?<!\S)[^\w\s]+(?!\S)|\d+"),
-    "stop_words": lambda text: _listed(STOP_WORDS)(text),
+    "stop_words": lambda text: _listed(features.STOP_WORDS)(text),
     **{f"top_{n}_gram_character_ratio": _grams(n, _most_frequent) for n in (2, 3, 4)},
     **{f"repeated_{n}_gram_character_ratio": _grams(n, _seen_before) for n in range(5, 11)},
     "repeated_paragraph_ratio": _repeated("\n{2,}"),
@@ -190,17 +213,16 @@ MARKS: Mapping[str, Callable[[str], Spans]] = {
     "short_line_ratio": _pattern(r"^(?=.*\S).{1,30}$", _LINES),
     "marked_line_ratio": _pattern(f"[{_TERMINAL}]$", _LINES),
     "newline_ratio": _pattern(r"\n+"),
-    "c4_curly_bracket_lines": _pattern(r"\{"),
-    "c4_fineweb_curly_bracket_lines": _pattern(r"\{"),
-    "c4_lorem_ipsum_lines": _pattern(r"lorem ipsum", re.IGNORECASE),
-    "c4_fineweb_lorem_ipsum_lines": _pattern(r"lorem ipsum", re.IGNORECASE),
+    **{
+        f"{family}_{name}": _in_counted_lines(f"{family}_{name}", pattern, re.IGNORECASE)
+        for family in ("c4", "c4_fineweb")
+        for name, pattern in _C4.items()
+    },
     "digit_character_ratio": _pattern(r"\d+"),
     "command_ratio": _pattern(r"\\[A-Za-z]+"),
     "mean_word_length": _pattern(r"\w{11,}"),  # those beyond Gopher's highest mean
     "mean_line_length": _pattern(r"^.{101,}$", _LINES),  # beyond that of the code rules
     "longest_line": _longest_line,
-    "c4_sentences": _pattern(_SENTENCE_END),
-    "c4_fineweb_sentences": _pattern(_SENTENCE_END),
     "alphabetic_character_ratio": _pattern(r"(?:[^\w\s]|[\d_])+"),  # what is no letter
     "alphanumeric_character_ratio": _pattern(r"(?:[^\w\s]|_)+"),
     "generated_marks": _generated,

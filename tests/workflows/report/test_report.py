@@ -230,6 +230,8 @@ def test_what_is_marked_of_repeated_runs_is_what_the_statistic_counts(
         ("generated_marks", "plain", []),
         ("xml_declarations", ' <?xml version="1.0"?>', ["<?xml version="]),
         ("c4_fineweb_sentences", "One. Two? v1.2", [".", "?"]),
+        ("c4_curly_bracket_lines", "{a menu}\r\nIt says {b} and so on.\nOr {c} too", ["{"]),
+        ("c4_lorem_ipsum_lines", "Lorem Ipsum\nHe read lorem ipsum again.", ["lorem ipsum"]),
     ],
 )
 def test_what_counts_is_marked(feature: str, text: str, expected: list[str]) -> None:
@@ -298,6 +300,16 @@ def test_what_counts_is_the_whole_text_where_nothing_can_be_marked(filtered: Art
     assert re.search(r"words \d+, limit 50 · en · dropped by gopher_short_doc", short)
     assert "the whole text that counts" not in hashes
     assert "<mark>#</mark>" in hashes
+
+
+@given(st.lists(st.sampled_from(["{", "a b c", ".", "\n", "\r", "...", "javascript"]), max_size=30))
+def test_brackets_are_marked_in_as_many_lines_as_were_counted(pieces: list[str]) -> None:
+    text = " ".join(pieces)
+    for feature in ("c4_curly_bracket_lines", "c4_fineweb_curly_bracket_lines"):
+        starts = list(itertools.accumulate(map(len, text.splitlines(keepends=True)), initial=0))
+        lines = {sum(at <= start for at in starts) for start, _ in spans_of(feature, text)}
+        counted = features.compute(pa.array([text]), names=[feature])[feature][0].as_py()
+        assert len(lines) == counted
 
 
 def test_the_most_frequent_run_is_marked_wherever_it_stands() -> None:
