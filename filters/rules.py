@@ -228,6 +228,14 @@ class RuleSet:
 
         Rules that depend on the language of a document need to be told (FilterError).
         """
+        _check_text(text)
+        needs_score = any(rule.feature == "language_score" for rule in self.rules)
+        if needs_score and (language is None or language_score is None):
+            raise FilterError(
+                f"rule set {self.name!r} judges by the language of a document: give it too, "
+                'explain(text, language="de", language_score=0.9); '
+                "filters.language.LanguageIdentifier.bundled().identify tells both"
+            )
         document: dict[str, pa.Array] = {"text": pa.array([text], pa.large_string())}
         if language is not None:
             document["language"] = pa.array([language], pa.string())
@@ -253,6 +261,18 @@ class RuleSet:
             values_RN[row] = _values(rule, statistics, limits_RN[row])
             failed_RN[row] = rule.fails(values_RN[row], limits_RN[row])
         return values_RN, limits_RN, failed_RN
+
+
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise FilterError(f"found {type(text).__name__} to explain; allowed: one text as a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise FilterError(
+            f"the text is no valid Unicode: {error.reason} at character {error.start}; decode it "
+            'with errors="replace" first'
+        ) from error
 
 
 def _values(

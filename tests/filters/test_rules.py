@@ -121,6 +121,15 @@ def test_an_explanation_and_a_verdict_agree() -> None:
             "limit of rule 'empty' is NaN; allowed",
         ),
         (
+            lambda: RuleSet.named("gopher").explain("a\ud800"),
+            "no valid Unicode: surrogates not allowed at character 1; decode it",
+        ),
+        (lambda: RuleSet.named("gopher").explain(5), "found int to explain; allowed: one text"),
+        (
+            lambda: RuleSet.named("fineweb2").explain("a", language="de"),
+            "'fineweb2' judges by the language .*explain.text, language=.*identify tells both",
+        ),
+        (
             lambda: RuleSet.named("gopher").judge(pa.table({"text": ["a"]})),
             "lack the column doc_id .found: text.",
         ),
