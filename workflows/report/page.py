@@ -1,14 +1,18 @@
 """The report of a filter: every text of a corpus escaped."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
+from typing import Any
 
+from pipelines.filter import FilterConfig
+from pipelines.ledger import Count
 from workflows.filtering import RuleShare
 from workflows.report.distributions import distributions
 from workflows.report.facts import Facts, RuleFacts
 from workflows.report.samples import samples
-from workflows.report.sheet import sheet, table
+from workflows.report.sheet import sheet, short, table
 
+_ENDS = ("entered", "kept")
 _TOKEN_BYTES = 4
 """An estimate: large byte-pair vocabularies pack 3 to 5 UTF-8 bytes into a token."""
 
@@ -21,7 +25,8 @@ def page(facts: Facts) -> str:
         [
             f"<h1>{escape(title)}</h1>",
             f'<p class="quiet mono">{escape(facts.artifact.folder.name)} · run '
-            f"{escape(manifest.run_id)} · words: {escape(str(manifest.config.get('words')))}</p>",
+            f"{escape(manifest.run_id)}</p>",
+            f'<p class="quiet">{escape(_asked(manifest.config))}</p>',
             "<h2>Funnel</h2>",
             _funnel(facts),
             "<h2>Rules</h2>",
@@ -40,6 +45,23 @@ def page(facts: Facts) -> str:
         ]
     )
     return sheet(title, body)
+
+
+def _asked(config: Mapping[str, Any]) -> str:
+    """Return in words what a document had to be."""
+    asked = FilterConfig.model_validate(config)
+    limits = ", ".join(
+        f"{rule} {'by language' if isinstance(limit, Mapping) else short(limit)}"
+        for rule, limit in asked.limits.items()
+    )
+    return " · ".join(
+        [
+            f"rules: {', '.join((*asked.rules, *(rule.name for rule in asked.custom))) or 'none'}",
+            f"languages: {', '.join(asked.languages) or 'all'}, from {asked.min_language_score:g}",
+            *([f"other limits: {limits}"] if limits else []),
+            f"words: {asked.words}",
+        ]
+    )
 
 
 def _with_samples(facts: Facts) -> list[RuleFacts]:
@@ -61,37 +83,47 @@ def _extent(facts: Facts) -> str:
 
 def _funnel(facts: Facts) -> str:
     ledger = facts.artifact.manifest.ledger
-    rows = [
-        ("entered", ledger.entered.rows, ledger.entered.bytes, "total"),
-        *(
-            (rule, count.rows, count.bytes, "drop")
-            for rule, count in sorted(ledger.dropped.items(), key=lambda item: -item[1].rows)
-        ),
-        ("kept", ledger.kept.rows, ledger.kept.bytes, "total"),
-    ]
     all_rows, all_bytes = max(1, ledger.entered.rows), max(1, ledger.entered.bytes)
     among = f" among {facts.looked_at:,} documents" if facts.is_sample else ""
     words = f"{facts.words:,} words entered{among}. " if facts.words else ""
     note = (
-        f'<p class="quiet">{words}Tokens are an estimate, {_TOKEN_BYTES} bytes each: a stage of '
-        "kind tokens counts them.</p>"
+        f'<p class="quiet">In the order in which rules decide. {words}Tokens are an estimate, '
+        f"{_TOKEN_BYTES} bytes each: a stage of kind tokens counts them.</p>"
     )
-    return note + table(
-        ("", "documents", "share", "MB", "share of bytes", "M tokens, about", ""),
-        (
+    rows, left = [], ledger.entered.rows
+    for name, count in _steps(facts):
+        fell = 0 if name in _ENDS else count.rows
+        left -= fell
+        rows.append(
             (
                 escape(name),
-                f"{count:,}",
-                f"{count / all_rows:.1%}",
-                f"{size / 1e6:,.2f}",
-                f"{size / all_bytes:.1%}",
-                f"{size / _TOKEN_BYTES / 1e6:,.2f}",
-                f'<span class="meter {kind}" style="width:{12 * count / all_rows:.2f}rem"></span>',
+                f"{count.rows:,}",
+                f"{count.rows / all_rows:.1%}",
+                f"{count.bytes / 1e6:,.2f}",
+                f"{count.bytes / all_bytes:.1%}",
+                f"{count.bytes / _TOKEN_BYTES / 1e6:,.2f}",
+                f"{left:,}",
+                _meter("total", left / all_rows) + _meter("drop", fell / all_rows),
             )
-            for name, count, size, kind in rows
-        ),
-        label="Documents, bytes and tokens by rule",
-    )
+        )
+    heads = ("", "documents", "share", "MB", "share of bytes", "M tokens, about", "left", "")
+    return note + table(heads, rows, label="Documents, bytes and tokens by rule")
+
+
+def _steps(facts: Facts) -> Iterator[tuple[str, Count]]:
+    """Yield what entered, what each rule took in the order they decide, and what was kept."""
+    ledger = facts.artifact.manifest.ledger
+    order = [one.rule.name for one in facts.rules]
+    names = [name for name in ledger.dropped if name not in order]  # failed before any rule
+    entered, kept = _ENDS
+    yield entered, ledger.entered
+    for name in (*names, *(name for name in order if name in ledger.dropped)):
+        yield name, ledger.dropped[name]
+    yield kept, ledger.kept
+
+
+def _meter(kind: str, share: float) -> str:
+    return f'<span class="meter {kind}" style="width:{12 * share:.2f}rem"></span>' if share else ""
 
 
 def _rules(facts: Facts) -> str:

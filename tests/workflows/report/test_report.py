@@ -121,6 +121,25 @@ def test_the_page_holds_its_tables_and_no_markup_of_a_document(filtered: Artifac
     assert not re.search(r"https?://(?!host)[^\s<&]*\.(?:js|css)", text)
 
 
+def test_the_funnel_runs_down_to_what_is_kept_in_the_order_of_the_rules(
+    filtered: Artifact,
+) -> None:
+    facts = facts_of(filtered)
+    funnel = page(facts).partition("<h2>Funnel</h2>")[2].partition("<h2>Rules</h2>")[0]
+    rows = re.findall(r'<th scope="row">(\w+)</th>(.*?)</tr>', funnel)
+    numbers = {name: re.findall(r'"number">([\d,]+)</td>', cells) for name, cells in rows}
+    ledger = filtered.manifest.ledger
+    order = [one.rule.name for one in facts.rules if one.rule.name in ledger.dropped]
+    assert [name for name, _ in rows] == ["entered", *order, "kept"]
+    left = ledger.entered.rows
+    for name in order:
+        left -= ledger.dropped[name].rows
+        assert numbers[name] == [f"{ledger.dropped[name].rows:,}", f"{left:,}"]
+    assert left == ledger.kept.rows
+    assert numbers["kept"][-1] == f"{left:,}"
+    assert "rules: gopher, fineweb · languages: all, from 0.1 · words: unicode" in page(facts)
+
+
 def test_a_browser_runs_nothing_of_it(filtered: Artifact, tmp_path: Path) -> None:
     chromium = Path("/usr/bin/chromium")
     if not chromium.exists():
