@@ -15,24 +15,40 @@ def readable(content: bytes) -> str:
 
 def shown(value: object) -> str:
     """Return the beginning of a value as JSON."""
-    return as_json(value)[:_SHOWN]
+    try:
+        return as_json(value)[:_SHOWN]
+    except RecursionError:
+        return f"a {type(value).__name__}, nested too deeply to be shown"
 
 
 def as_json(value: object) -> str:
-    """Return any value of a JSON or Parquet record as JSON that Arrow can store."""
-    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return any value of a JSON or Parquet record as JSON that Arrow can store.
+
+    Raises:
+        RecursionError: it is nested a thousand levels deep.
+    """
+    try:
+        text = _encoded(value)
+    except (ValueError, TypeError):  # JSON has no nan, and no names but strings
+        text = _encoded(_plain(value))
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: object) -> object:
-    if value is None or isinstance(value, str | bool | int):
-        return value
     if isinstance(value, float):
-        return value if value - value == 0 else str(value)  # JSON has no nan and no infinity
+        return value if value - value == 0 else str(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    return value
+
+
+def _foreign(value: object) -> object:
+    """Return a value that JSON does not know as one that it does."""
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
-    return str(value)
+    return _plain(value) if isinstance(value, Mapping) else str(value)
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_foreign).encode

@@ -49,8 +49,8 @@ def document_id(source: str, position: str) -> str:
 
 def from_fields(file: SourceFile, position: int | str, fields: dict[str, Any]) -> Record:
     """Return the document of a record; `text` comes first, then `content`."""
-    key = next((name for name in ("text", "content") if fields.get(name) is not None), None)
-    if key is None:
+    key = "text" if fields.get("text") is not None else "content"
+    if fields.get(key) is None:
         found = ", ".join(list(fields)[:10]) or "no field"
         return broken(file, position, f"no `text` and no `content`; found {found}", shown(fields))
     text = fields.pop(key)
@@ -70,7 +70,11 @@ def document(
         fault = _fault(value)
         if fault:
             return broken(file, where, fault, readable(value.encode("utf-8", "surrogatepass")))
-    metadata = as_json(rest) if rest else None
+    try:
+        metadata = as_json(rest) if rest else None
+    except RecursionError:
+        fault = "its fields are nested too deeply to be kept"
+        return broken(file, where, fault, readable(text.encode()))
     return Document(document_id(file.name, where), text, url, file.name, metadata)
 
 
@@ -78,6 +82,8 @@ def _fault(text: str) -> str:
     """Return what makes a string unusable as text, '' where nothing does."""
     if "\0" in text:
         return f"a NUL character at {text.index(chr(0))}"
+    if text.isascii():
+        return ""
     try:
         text.encode()
     except UnicodeEncodeError as error:
