@@ -171,7 +171,8 @@ class _Parts:
 
     def add(self, row: dict[str, Any], reason: str) -> None:
         """Take a row and count it under `reason`."""
-        size = len(row["text"].encode())
+        text: str = row["text"]
+        size = len(text) if text.isascii() else len(text.encode())
         self._rows.append(row)
         self._row_counts[reason] += 1
         self._byte_counts[reason] += size
