@@ -117,8 +117,16 @@ def refuse_stale(artifact: Artifact) -> None:
 
 
 def shares(artifact: Artifact) -> list[RuleShare]:
-    """Return what each rule did, most often the reason first, as the filter counted it."""
-    told: Mapping[str, Mapping[str, int]] = artifact.manifest.info.get(FAILURES, {})
+    """Return what each rule did, most often the reason first, as the filter counted it.
+
+    What was filtered before filters counted is counted here, from the verdicts of each shard.
+    """
+    if FAILURES not in artifact.manifest.info:
+        older = _Counts()
+        for path in artifact.as_input().paths("rejects"):
+            older.add(read_table(path, ["rule", "failed_rules"]))
+        return older.shares()
+    told: Mapping[str, Mapping[str, int]] = artifact.manifest.info[FAILURES]
     dropped = artifact.manifest.ledger.dropped
     counts = _Counts()
     counts.reason.update({rule: count.rows for rule, count in dropped.items()})

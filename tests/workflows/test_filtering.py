@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from filters.errors import FilterError
+from pipelines.filter import FAILURES
 from pipelines.shards import read_table
 from tests.support.runs import load, runner, write_recipe
 from workflows import filtering
@@ -99,6 +100,17 @@ def test_the_job_s_own_result_is_asked_not_the_newest(tmp_path: Path) -> None:
         runner(recipe).run(recipe)
         kept.append(filtering.filtered_in(out).manifest.ledger.kept.rows)
     assert kept[0] == kept[2] > kept[1]
+
+
+def test_what_was_filtered_before_filters_counted_is_counted_from_its_verdicts(
+    filtered: Artifact,
+) -> None:
+    info = {name: value for name, value in filtered.manifest.info.items() if name != FAILURES}
+    older = filtered.model_copy(
+        update={"manifest": filtered.manifest.model_copy(update={"info": info})}
+    )
+    assert older.manifest.info != filtered.manifest.info
+    assert filtering.shares(older) == filtering.shares(filtered)
 
 
 def test_statistics_of_other_code_are_refused(filtered: Artifact) -> None:
