@@ -10,6 +10,8 @@ import zstandard
 PIECE = 1 << 16
 _ZSTD_INPUT = 1 << 10
 """Compressed bytes given to zstd at once: its densest blocks turn them into 32 MiB, not more."""
+_LARGE_WINDOW = "Frame requires too much memory"
+"""What zstd says of it."""
 MOST_RATIO = 200
 """Text compresses 3 to 20 times, logs up to a hundred; gzip's limit, for zeros, is 1,032."""
 UNSUSPECTED = 256 << 20
@@ -59,7 +61,16 @@ def pieces(stream: BinaryIO, suffix: str) -> Iterator[bytes]:
                 check_growth(stream.tell(), read)
             yield piece
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError, BombError) as error:
-        raise BrokenStreamError(str(error), f"{read:,} bytes") from error
+        raise BrokenStreamError(_reason(error), f"{read:,} bytes") from error
+
+
+def _reason(error: Exception) -> str:
+    if _LARGE_WINDOW not in str(error):
+        return str(error)
+    return (
+        "the file is compressed with a window of more than 128 MiB, which a reader must hold in "
+        "memory; compress it again: zstd -d --long=31 FILE, then zstd without --long or --ultra"
+    )
 
 
 def _plain(stream: BinaryIO) -> Iterator[bytes]:

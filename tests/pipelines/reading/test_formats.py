@@ -6,9 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.errors import InputError
 from pipelines.reading.arrow_blocks import blocks_of
 from pipelines.reading.portion import Portion
 from pipelines.reading.readers import read
@@ -198,3 +200,14 @@ def test_a_long_script_is_no_element_of_many_attributes(tmp_path: Path, around: 
     (found,) = read_file(path)
     assert isinstance(found, Document)
     assert "The text of the page." in found.text
+
+
+def test_a_zstd_window_that_no_reader_should_hold_is_named_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.zst"
+    wide = zstandard.ZstdCompressionParameters(window_log=31, compression_level=1)
+    packer = zstandard.ZstdCompressor(compression_params=wide).compressobj()
+    path.write_bytes(packer.compress(b'{"text": "one"}\n') + packer.flush())
+    with pytest.raises(InputError, match=r"more than 128 MiB.* zstd -d --long=31"):
+        read_file(path)
+    (mark,) = read_file(path, broken_files="set_aside")
+    assert broken(mark).rule == "broken_file"
