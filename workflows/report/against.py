@@ -11,6 +11,8 @@ from workflows.report.samples import marked
 from workflows.report.sheet import sheet, table
 
 _FLIPS_SHOWN = 12
+_CHANGE = 22
+"""Columns of a change: bytes of a corpus have fifteen digits."""
 
 
 class _Looked(TypedDict):
@@ -22,16 +24,17 @@ class _Looked(TypedDict):
 def as_text(found: Comparison, mark: Callable[[str], str]) -> str:
     """Return a comparison to read; `mark` makes what counts for a rule stand out."""
     names = [artifact.folder.name[:26] for artifact in (found.before, found.now)]
-    lines = [f"{'':<34}{names[0]:>28}{names[1]:>28}{'change':>10}"]
+    lines = [f"{'':<34}{names[0]:>28}{names[1]:>28}{'change':>{_CHANGE}}"]
     for name, old, new in _funnel(found):
-        lines.append(f"{name:<34}{old:>28,}{new:>28,}{new - old:>+10,}")
+        lines.append(f"{name:<34}{old:>28,}{new:>28,}{new - old:>+{_CHANGE},}")
     moved = [change for change in found.rules if change.moved]
     if moved:
         lines += ["", "RULES THAT ARE NOT THE SAME"]
         lines += [f"  {one.name:<32}{_moved(one)}" for one in moved]
     lines += [
         "",
-        f"FLIPPED {found.flipped:,} documents between kept and dropped, {found.same:,} same",
+        f"FLIPPED {found.flipped:,} documents between kept and dropped, {found.reasons:,} dropped "
+        f"by another rule, {found.same:,} same",
     ]
     for flip in found.flips[:_FLIPS_SHOWN]:
         lines.append(f"  {flip.before} -> {flip.now}: {flip.documents:,}")
@@ -116,11 +119,13 @@ def as_page(found: Comparison) -> str:
                     ("rule", "limit"),
                     ((escape(one.name), escape(_moved(one))) for one in moved),
                     label="Rules with another limit, or on one side only",
+                    look="reads-second",
                 )
                 if moved
                 else '<p class="quiet">none</p>',
                 "<h2>Documents that flipped</h2>",
-                f'<p class="quiet">{found.flipped:,} between kept and dropped; {found.same:,} '
+                f'<p class="quiet">{found.flipped:,} between kept and dropped; '
+                f"{found.reasons:,} dropped on both sides, by another rule; {found.same:,} "
                 "documents have the same fate on both sides.</p>",
                 *(_flip(flip) for flip in found.flips),
             ]

@@ -99,6 +99,13 @@ class Comparison:
             if flip.changes_what_is_kept and {flip.before, flip.now} != fates
         )
 
+    @property
+    def reasons(self) -> int:
+        """Documents that both sides drop, for different rules."""
+        return sum(
+            flip.documents for flip in self.flips if not {KEPT, ABSENT} & {flip.before, flip.now}
+        )
+
 
 def comparison(before: Artifact, now: Artifact) -> Comparison:
     """Compare two filter artifacts; UsageError where one is of another kind."""

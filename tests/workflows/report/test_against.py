@@ -1,6 +1,7 @@
 """Two filters compared: every document is counted once, and what flipped says why."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from workflows.artifact import Artifact
 from workflows.errors import UsageError
 from workflows.report import flips
 from workflows.report.against import as_page, as_text
-from workflows.report.flips import ABSENT, KEPT, Comparison, comparison
+from workflows.report.flips import ABSENT, KEPT, Comparison, Flip, comparison
 
 RECIPE = """\
 name: two
@@ -68,6 +69,16 @@ def test_every_document_is_counted_once(found: Comparison) -> None:
     lost = sum(flip.documents for flip in found.flips if flip.before == KEPT)
     assert gained - lost == kept
     assert found.flipped == gained + lost
+    assert found.flipped + found.reasons + found.same == entered
+
+
+def test_a_document_that_another_rule_drops_is_not_counted_among_the_same(
+    found: Comparison,
+) -> None:
+    flips = [Flip("a", "b", 3), Flip("a", KEPT, 2), Flip(ABSENT, "b", 4)]
+    assert replace(found, flips=flips).reasons == 3
+    changes = as_text(replace(found, flips=flips), str)
+    assert "2 documents between kept and dropped, 3 dropped by another rule" in changes
 
 
 def test_a_flip_shows_the_value_that_one_side_did_not_take(found: Comparison) -> None:
@@ -89,7 +100,12 @@ def test_rules_that_moved_or_came_are_told(found: Comparison) -> None:
     text = as_text(found, lambda span: f"[{span}]")
     assert "words <  50 -> 3" in text
     assert "repeated_nonblank_line_character_ratio >  not asked -> 0.01" in text
-    assert f"FLIPPED {found.flipped} documents between kept and dropped, {found.same} same" in text
+    assert (
+        f"FLIPPED {found.flipped} documents between kept and dropped, {found.reasons} dropped by "
+        f"another rule, {found.same} same\n" in text
+    )
+    kept_bytes = next(line for line in text.splitlines() if line.startswith("kept bytes"))
+    assert len(kept_bytes.split()) == len(["kept", "bytes"]) + 3
 
 
 def test_a_large_join_in_parts_gives_the_same(
