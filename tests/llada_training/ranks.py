@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -28,7 +28,8 @@ class Rank:
         """Signal it, whatever its state; one that has ended hears nothing."""
         if self._process.is_alive():
             assert self._process.pid is not None
-            os.kill(self._process.pid, number)
+            with suppress(ProcessLookupError):  # it ended since
+                os.kill(self._process.pid, number)
 
     def code(self) -> int | None:
         """Return the exit code, None while it runs."""
