@@ -5,6 +5,7 @@ what a crawl consists of.
 """
 
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -137,6 +138,7 @@ def _response(captured: _Captured) -> Record:
     metadata = {
         **({"robots": robots} if robots else {}),
         **({"declared_language": language} if language else {}),
+        **({"cut_short": "gzip"} if body.is_cut else {}),
         **captured.metadata,
     }
     return page_record(
@@ -155,6 +157,8 @@ def _response(captured: _Captured) -> Record:
 class _Body(NamedTuple):
     record: WarcRecord
     content: bytes
+    is_cut: bool = False
+    """Its compression ends early: what is lost after `content` nobody can tell."""
 
 
 def _body(captured: _Captured) -> _Body | Reject:
@@ -177,9 +181,32 @@ def _body(captured: _Captured) -> _Body | Reject:
             faults.append(f"the body is longer than {most:,} bytes when it is decompressed")
             break
         if not content.startswith(warc_frames.MAGIC):
-            return _Body(record, content)
+            return _Body(
+                record, content, decode == "all" and _ends_early(record, captured, content)
+            )
         faults.append("the body is compressed in a way that its headers do not tell")
     return broken(captured.file, captured.position, faults[0], readable(captured.content))
+
+
+def _ends_early(record: WarcRecord, captured: _Captured, content: bytes) -> bool:
+    encoding = (record.http_headers.get("Content-Encoding") or "") if record.http_headers else ""
+    if "gzip" not in encoding.lower():
+        return False
+    sent = WarcRecord.from_bytes(captured.content)
+    sent.parse_http(auto_decode="transfer")
+    body = sent.reader.read()
+    if int.from_bytes(body[-4:], "little") == len(content):  # how gzip ends (RFC 1952, 2.3.1)
+        return False
+    while body.startswith(warc_frames.MAGIC):
+        member = zlib.decompressobj(31)
+        try:
+            member.decompress(body)
+        except zlib.error:
+            return False  # archives keep the header over bodies that they have decoded
+        if not member.eof:
+            return True
+        body = member.unused_data
+    return False
 
 
 def _resource(captured: _Captured) -> Record:

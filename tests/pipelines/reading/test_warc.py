@@ -30,6 +30,7 @@ PAGE = (
     b"<p>The lighthouse keeper wrote the weather down every evening.</p>"
     b"<p>In the morning the ships came back with the tide.</p></main></body></html>"
 )
+LONG = PAGE.replace(b"</main>", b"<p>%s</p></main>" % b" and ".join(b"%d" % n for n in range(900)))
 PROSE = "The lighthouse keeper wrote the weather down every evening."
 
 
@@ -53,6 +54,27 @@ def test_a_page_becomes_a_document_with_what_its_surroundings_say(tmp_path: Path
     assert metadata["license"] == "CC-BY-4.0"
     assert metadata["declared_language"] == "en"
     assert metadata["warc_date"] == "2024-05-18T01:58:10Z"
+
+
+@pytest.mark.parametrize(
+    ("body", "cut"),
+    [
+        (gzip.compress(LONG), None),
+        (gzip.compress(LONG)[:-9], "gzip"),
+        (gzip.compress(LONG)[:-4], "gzip"),
+        (gzip.compress(LONG[:3000]) + gzip.compress(LONG[3000:]), None),
+        (gzip.compress(LONG[:3000]) + gzip.compress(LONG[3000:])[:-9], "gzip"),
+        (LONG, None),
+    ],
+)
+def test_a_body_whose_compression_ends_early_is_kept_and_says_so(
+    tmp_path: Path, body: bytes, cut: str | None
+) -> None:
+    record = response(body, "Content-Type: text/html", "Content-Encoding: gzip")
+    (found,) = read_file(write(tmp_path, "a.warc.gz", warc_gz([record])))
+    assert isinstance(found, Document)
+    assert PROSE in found.text
+    assert json.loads(found.metadata or "").get("cut_short") == cut
 
 
 def test_every_other_record_is_counted_under_what_it_is(tmp_path: Path) -> None:
