@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from pipelines.deaths import CrashError, InChild
 from pipelines.documents import count_of, judged_apart
+from pipelines.errors import InputError
 from pipelines.filter import FilterConfig, Judge, rules_of
 from pipelines.preview import Sample, sample
 from pipelines.source import SourceConfig
@@ -60,11 +62,20 @@ class Preview:
 
 
 def preview(source: SourceConfig, config: FilterConfig, documents: int, base: Path) -> Preview:
-    """Judge a sample of a source; nothing is written."""
+    """Judge a sample of a source; nothing is written.
+
+    Raises:
+        InputError: as `sample`; also where a file crashes what reads it.
+    """
     judge = Judge(config)
-    started = time.process_time()
-    found = sample(source, documents, base)
-    reading = time.process_time() - started
+    with InChild[_Wanted, tuple[Sample, float]](_reader) as read:
+        try:
+            found, reading = read(_Wanted(source, documents, base))
+        except CrashError as error:
+            raise InputError(
+                f"a file among {', '.join(source.paths)} crashes what reads it: {error}. Preview "
+                "fewer files to find it; a job with --broken-files set_aside goes on without it."
+            ) from None
     judge(found.documents.slice(0, 1))  # loads what is compiled or trained, once a process
     started = time.process_time()
     judged = judged_apart(found.documents, judge)
@@ -77,6 +88,23 @@ def preview(source: SourceConfig, config: FilterConfig, documents: int, base: Pa
         found, kept.num_rows, _kept_share(found, kept), shares, list(_examples(dropped, shares)),
         1 / 1e6 / max(seconds, 1e-12),
     )  # fmt: skip
+
+
+class _Wanted(NamedTuple):
+    source: SourceConfig
+    documents: int
+    base: Path
+
+
+def _reader() -> Callable[[_Wanted], tuple[Sample, float]]:
+    return _read
+
+
+def _read(wanted: _Wanted) -> tuple[Sample, float]:
+    """Return a sample and the processor time that it took; in a process that may die of it."""
+    started = time.process_time()
+    found = sample(*wanted)
+    return found, time.process_time() - started
 
 
 def _kept_share(found: Sample, kept: pa.Table) -> float:

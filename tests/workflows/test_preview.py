@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.errors import InputError
 from pipelines.filter import FilterConfig
 from pipelines.source import SourceConfig
+from tests.support.deep_parquet import deep_parquet
 from tests.support.documents import write_jsonl
 from workflows import preview as module
 from workflows.preview import Preview, as_json, as_text, excerpt, preview
@@ -45,6 +47,13 @@ def test_the_page_has_the_table_the_examples_and_the_estimate(found: Preview) ->
     assert text.endswith("Nothing was written.")
     assert found.sample.text_bytes == pytest.approx(found.sample.read_text_bytes)
     assert as_json(found)["kept"] == found.kept
+
+
+def test_a_file_that_crashes_its_reader_ends_with_a_sentence(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", 2)
+    (tmp_path / "deep.parquet").write_bytes(deep_parquet())
+    with pytest.raises(InputError, match=r"crashes what reads it: .*SIGSEGV.*--broken-files"):
+        preview(SourceConfig(paths=(str(tmp_path),)), CONFIG, 5, tmp_path)
 
 
 def test_the_cost_is_told_in_core_hours_where_it_is_some(found: Preview) -> None:

@@ -127,6 +127,7 @@ def filter_(
         raise UsageError("nothing to filter: name files, folders or patterns before --out")
     _check_addresses(inputs)
     root = store_root(out)
+    _check_apart(inputs, root)
     text = filtering.recipe_text(
         inputs,
         root,
@@ -184,6 +185,17 @@ def _check_addresses(inputs: tuple[str, ...]) -> None:
             check_address(path)
         except ValueError as error:
             raise UsageError(f"filter: {error}") from error
+
+
+def _check_apart(inputs: tuple[str, ...], root: StorePath) -> None:
+    """Refuse results among the inputs: the next run would read them, and this one its journal."""
+    for path in inputs:
+        folder = Path(path).expanduser().resolve()
+        if isinstance(root, Path) and folder.is_dir() and root.is_relative_to(folder):
+            raise UsageError(
+                f"--out {root} lies within the input {path}, so results would be read as "
+                "documents: choose a folder beside it"
+            )
 
 
 def _limit(text: str) -> tuple[str, float]:

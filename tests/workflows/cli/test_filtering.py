@@ -38,6 +38,8 @@ def project(tmp_path: Path) -> Path:
         (["--out", "o", "--rejudge", "--limit", "a=3", "--words", "spacy"], 2, "--words asks for"),
         (["in", "--out", "o", "--rejudge"], 2, "leave the inputs away"),
         (["in", "--out", "in/a.jsonl"], 1, "a.jsonl"),
+        (["in", "--out", "in/out"], 2, "lies within the input in"),
+        (["in", "."], 2, "Missing option '--out'"),
         (["in", "--out", "gs://bucket/o"], 1, "allowed are local disks"),
         (["--preview", "5"], 2, "nothing to preview"),
         (["in", "--preview", "5", "--rejudge"], 2, "choose one"),
