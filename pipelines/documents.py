@@ -109,15 +109,22 @@ class _Limited:
 
     def __init__(self, factory: Callable[[], Judge], cpu_seconds: float) -> None:
         self._judge, self._cpu_seconds = factory(), cpu_seconds
-        with suppress(Exception):  # compiles kernels, for minutes perhaps, before a limit counts;
-            self._judge(plain_documents(schemas.DOCUMENT))  # what is wrong shows on real ones
+        self._is_ready = False
 
     def __call__(self, documents: pa.Table) -> Judged:
+        self._get_ready()
         cpu_limit.begin(documents.nbytes, self._cpu_seconds)
         try:
             return self._judge(documents)
         finally:
             cpu_limit.end()
+
+    def _get_ready(self) -> None:
+        """Compile kernels, for minutes perhaps, before a limit counts."""
+        if not self._is_ready:
+            self._is_ready = True
+            with suppress(Exception):  # what is wrong shows on real documents
+                self._judge(plain_documents(schemas.DOCUMENT))
 
 
 def judged_apart(documents: pa.Table, judge: Judge) -> Judged:

@@ -115,11 +115,8 @@ def survey(
     versions = _versions(config)
     on_disk = _found(config, base)
     statuses = {found.path: _status(found.path) for found in on_disk}
-    wanted = {found.path for found in on_disk if not found.dropped}
-    hashes.read_all(
-        {path: status for path, status in statuses.items() if status and path in wanted},
-        on_progress,
-    )
+    wanted = [found.path for found in on_disk if not found.dropped]
+    hashes.read_all({path: status for path in wanted if (status := statuses[path])}, on_progress)
     everything = [*on_disk, *(found for found, _ in versions.values())]
     for found in sorted(everything, key=lambda file: (file.name, file.path)):
         remote = versions.get(found.path)
